@@ -1,0 +1,122 @@
+"""The metrics of a node by name: what an edge worker counts per request and per inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasmind.telemetry.metrics import BYTES
+
+if TYPE_CHECKING:
+    from wasmind.telemetry.metrics import Number, Registry
+
+
+class EdgeFigures:
+    """An edge worker's metrics."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.requests = registry.counter("wasmind_requests", "Requests answered.", "function", "status")
+        self.duration = registry.histogram(
+            "wasmind_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            "function",
+        )
+        self.failures = registry.counter(
+            "wasmind_request_failures", "Requests that ended in an error, by its code.", "function", "reason"
+        )
+        self.cpu = registry.histogram(
+            "wasmind_guest_cpu_seconds", "CPU a guest used, host calls included.", "function"
+        )
+        self.waited = registry.histogram(
+            "wasmind_guest_wait_seconds", "Time a guest was suspended.", "function"
+        )
+        self.memory = registry.histogram(
+            "wasmind_guest_memory_bytes", "A guest's largest linear memory.", "function", bounds=BYTES
+        )
+        self.running = registry.gauge("wasmind_requests_running", "Requests under way.").of()
+        self.guests = registry.gauge("wasmind_guests", "Sandboxes alive.").of()
+        self.inferences = registry.counter(
+            "wasmind_inferences",
+            "Inferences ended: success, rejected, canceled, backend, other.",
+            "model",
+            "outcome",
+        )
+        self.inference = registry.histogram(
+            "wasmind_inference_duration_seconds",
+            "From a guest's compute to its end, transport included.",
+            "model",
+        )
+        self.queue = registry.histogram(
+            "wasmind_inference_queue_seconds", "Time before a batch ran.", "model"
+        )
+        self.compute = registry.histogram(
+            "wasmind_inference_compute_seconds", "Time the framework ran.", "model"
+        )
+
+    def function(self, name: str) -> FunctionMeter:
+        """The figures of one function, bound for the hot path."""
+        return FunctionMeter(self, name)
+
+    def model(self, name: str) -> ModelMeter:
+        """The figures of one model, bound for the hot path."""
+        return ModelMeter(self, name)
+
+
+class FunctionMeter:
+    """Counts one function's requests."""
+
+    __slots__ = ("_cpu", "_duration", "_failures", "_figures", "_memory", "_name", "_statuses", "_waited")
+
+    def __init__(self, figures: EdgeFigures, name: str) -> None:
+        self._figures = figures
+        self._name = name
+        self._duration = figures.duration.of(name)
+        self._cpu = figures.cpu.of(name)
+        self._waited = figures.waited.of(name)
+        self._memory = figures.memory.of(name)
+        self._statuses: dict[int, Number] = {}
+        self._failures: dict[str, Number] = {}
+
+    def ended(self, status: int, seconds: float, cpu: float, waited: float, memory: int) -> None:
+        """One request was answered. Times are in seconds, `memory` in bytes."""
+        counted = self._statuses.get(status)
+        if counted is None:
+            counted = self._statuses[status] = self._figures.requests.of(self._name, str(status))
+        counted.value += 1
+        self._duration.observe(seconds)
+        self._cpu.observe(cpu)
+        self._waited.observe(waited)
+        self._memory.observe(memory)
+
+    def failed(self, code: str) -> None:
+        """One request ended in the error with this code; `ended` counts it as well."""
+        counted = self._failures.get(code)
+        if counted is None:
+            counted = self._failures[code] = self._figures.failures.of(self._name, code)
+        counted.value += 1
+
+
+class ModelMeter:
+    """Counts one model's inferences, as an edge worker sees them."""
+
+    __slots__ = ("_compute", "_duration", "_figures", "_name", "_outcomes", "_queue")
+
+    def __init__(self, figures: EdgeFigures, name: str) -> None:
+        self._figures = figures
+        self._name = name
+        self._duration = figures.inference.of(name)
+        self._queue = figures.queue.of(name)
+        self._compute = figures.compute.of(name)
+        self._outcomes: dict[str, Number] = {}
+
+    def ended(self, outcome: str, seconds: float) -> None:
+        """One inference ended: `success`, `rejected`, `canceled`, `backend` or `other`."""
+        counted = self._outcomes.get(outcome)
+        if counted is None:
+            counted = self._outcomes[outcome] = self._figures.inferences.of(self._name, outcome)
+        counted.value += 1
+        self._duration.observe(seconds)
+
+    def split(self, queue: float, compute: float) -> None:
+        """Where the time went in the model's process, in seconds."""
+        self._queue.observe(queue)
+        self._compute.observe(compute)
