@@ -1,0 +1,180 @@
+"""What a CGI program writes to its stdout, sent to the client as an HTTP response.
+
+A response that fits the window goes out whole at the end, with a Content-Length. A longer one is streamed, and the
+guest waits while the client is slow. Whatever is kept goes out when the guest is about to wait for something else,
+so that a stream of tokens reaches its reader token by token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Protocol
+
+from wasmind.errors import MalformedResponse
+from wasmind.guest_api.cgi import head
+from wasmind.guest_api.cgi.head import Head
+
+WINDOW = 64 << 10
+"""Bytes kept before the guest has to wait for the client."""
+
+
+class Response(Protocol):
+    """Where a response goes; the edge implements it."""
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head. Names are in lower case; without `content-length` the body is framed by the server."""
+
+    async def body(self, chunk: bytes, more: bool) -> None:
+        """Send a part of the body; returns when there is room for more. The last call has `more` False."""
+
+
+class ResponseWriter:
+    """A guest's stdout (a `stdio.Sink`)."""
+
+    __slots__ = (
+        "_closed",
+        "_head",
+        "_kept",
+        "_method",
+        "_response",
+        "_sending",
+        "_size",
+        "_written",
+        "started",
+        "terminal",
+    )
+
+    def __init__(self, response: Response, method: str = "GET") -> None:
+        self._response = response
+        self._method = method
+        self._head: Head | None = None
+        self._kept: list[bytes] = []
+        self._size = 0
+        self._written = 0
+        self._sending: asyncio.Task[None] | None = None
+        self._closed = False
+        self.started = False
+        """Whether the head is on its way: an error can no longer become a response of its own."""
+        self.terminal = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the guest wrote a whole head, so that there is something to send."""
+        return self._head is not None
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Keep or send what the guest wrote. Raises MalformedResponse, also when it is awaited."""
+        if self._closed or not data:
+            return None
+        self._kept.append(data)
+        self._size += len(data)
+        if self._head is None:
+            if not self._read_head():
+                return None
+        else:
+            self._count(len(data))
+        return self._drain() if self._size >= WINDOW else None
+
+    def flush(self) -> None:
+        """Begin to send what is kept; the guest waits for something else meanwhile."""
+        if self._head is not None and self._size and (self._sending is None or self._sending.done()):
+            self._sending = asyncio.ensure_future(self._send(more=True))
+
+    def close(self) -> Awaitable[None] | None:
+        """The guest closed its stdout: the response ends here, the guest may go on."""
+        return self.finish() if self._head is not None else None
+
+    async def finish(self) -> None:
+        """Send the rest. Raises MalformedResponse when there is no response, or less of it than it promised."""
+        if self._closed:
+            return
+        if self._head is None:
+            raise self._nothing()
+        if self._head.length not in (None, self._written) and not self._silent(self._head):
+            raise MalformedResponse(
+                "the function's response is shorter than it promised",
+                cause=f"Content-Length is {self._head.length}, and {self._written} bytes of body came",
+                remedy="leave Content-Length out: it is added",
+            )
+        await self._sent()
+        self._closed = True
+        await self._send(more=False)
+
+    def abandon(self) -> None:
+        """Drop what is kept and stop sending, when the guest or its client is gone."""
+        self._closed = True
+        self._kept.clear()
+        self._size = 0
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending.add_done_callback(_retrieve)
+
+    def _read_head(self) -> bool:
+        together = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
+        found = head.split(together)
+        if found is None:
+            self._kept = [together]
+            return False
+        lines, start = found
+        self._head = head.parse(lines)
+        self._kept = [together[start:]]
+        self._size = len(together) - start
+        self._count(self._size)
+        return True
+
+    def _count(self, size: int) -> None:
+        assert self._head is not None
+        self._written += size
+        if self._head.length is not None and self._written > self._head.length:
+            raise MalformedResponse(
+                "the function's response is longer than it promised",
+                cause=f"Content-Length is {self._head.length}, and at least {self._written} bytes of body came",
+                remedy="leave Content-Length out: it is added",
+            )
+        if self._silent(self._head):
+            self._kept.clear()
+            self._size = 0
+
+    def _silent(self, of: Head) -> bool:
+        return self._method == "HEAD" or of.bodiless
+
+    async def _drain(self) -> None:
+        await self._sent()
+        await self._send(more=True)
+
+    async def _sent(self) -> None:
+        if self._sending is not None:
+            sending, self._sending = self._sending, None
+            await sending
+
+    async def _send(self, *, more: bool) -> None:
+        assert self._head is not None
+        chunk = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
+        self._kept, self._size = [], 0
+        if not self.started:
+            self.started = True
+            headers = self._head.headers
+            if not more and self._head.length is None and not self._head.bodiless:
+                headers = [*headers, (b"content-length", b"%d" % self._written)]
+            await self._response.start(self._head.status, headers)
+        if chunk or not more:
+            await self._response.body(chunk, more)
+
+    def _nothing(self) -> MalformedResponse:
+        if not self._size:
+            return MalformedResponse(
+                "the function ended without a response",
+                cause="it wrote nothing to its stdout",
+                remedy="write header lines, an empty line and the body to stdout",
+            )
+        return MalformedResponse(
+            "the function ended inside the head of its response",
+            cause="no empty line ends the header lines",
+            remedy="write an empty line between headers and body",
+        )
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # seen: nobody is left to hear of it
