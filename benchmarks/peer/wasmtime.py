@@ -88,7 +88,7 @@ def _features(*, nn: bool) -> list[str]:
 
 
 def openvino() -> tuple[Path, Path]:
-    """OpenVINO's libraries by the unversioned names wasmtime wants, and the directory of the model "linear"."""
+    """OpenVINO's libraries by unversioned names, and the directory of the model "linear"."""
     environment, libraries, model = BUILD.parent / "openvino", BUILD / "lib", BUILD / "linear"
     if not (environment / "bin" / "pip").exists():
         _run(sys.executable, "-m", "venv", environment)
