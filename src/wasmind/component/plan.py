@@ -1,8 +1,8 @@
 """The plan of a component: what a process that runs it must know, stored beside the compiled artifact.
 
-How the core modules are wired is settled when the plan is made: at run time there is a core instance whose exports
-have names, and whose imports from the host are listed here with what each of them does. What is called `memory`,
-`realloc`, `core`, `post_return` or `destructor` in this file is the name of such an export.
+How the core modules are wired is settled when the plan is made: at run time there is a core instance whose
+exports have names, and whose imports from the host are listed here with what each of them does. What is
+called `memory`, `realloc`, `core`, `post_return` or `destructor` in this file is the name of such an export.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class ResourceDrop(HostFunction, frozen=True, tag="resource.drop"):
 class DropEnter(HostFunction, frozen=True, tag="drop-enter"):
     """(handle) -> (call, rep): the first half of `resource.drop` of a resource with a destructor.
 
-    Core code then calls the destructor with `rep` when `call` is 1, and DropLeave afterwards; so the destructor
-    may suspend the guest, since no frame of the host is below it. `call` is 0 for a borrowed handle.
+    Core code then calls the destructor with `rep` when `call` is 1, and DropLeave afterwards; so the
+    destructor may suspend the guest, since no frame of the host is below it. `call` is 0 for a borrowed
+    handle.
     """
 
     resource: int
@@ -89,7 +90,7 @@ class AdapterEnter(HostFunction, frozen=True, tag="adapter-enter"):
 
 
 class AdapterLeave(HostFunction, frozen=True, tag="adapter-leave"):
-    """The second half: (the callee's core results, the caller's return pointer if any) -> the caller's results.
+    """The second half: (the callee's core results, the caller's return pointer) -> the caller's results.
 
     With a post-return function, core code calls it next, and then AdapterExit.
     """
@@ -174,7 +175,7 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """A component instance; its place in `Plan.instances` is its number; the first is the component itself."""
+    """A component instance; its place in `Plan.instances` is its number. The first is the component."""
 
     parent: int | None = None
 
