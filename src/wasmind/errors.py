@@ -123,6 +123,12 @@ class RouteNotFound(RequestError):
     code, title, status = "route-not-found", "No such route", 404
 
 
+class FunctionNotFound(RequestError):
+    """The node has no function of this name."""
+
+    code, title, status = "function-not-found", "No such function", 404
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, not for this method."""
 
@@ -209,6 +215,12 @@ class MemoryFault(GuestError):
     """A pointer or length given by the guest points outside its memory."""
 
     code, title, nn_code = "guest-memory-fault", "A pointer outside the guest's memory", NnCode.INVALID_ARGUMENT
+
+
+class MissingMemory(MemoryFault):
+    """The guest exports no memory, so a pointer from it means nothing."""
+
+    code, title, nn_code = "guest-missing-memory", "The guest has no memory", NnCode.MISSING_MEMORY
 
 
 # --- inference ---------------------------------------------------------------------------------------------------

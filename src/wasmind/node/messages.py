@@ -19,7 +19,7 @@ import msgspec
 
 from wasmind.config import Encoding, Limits, Size, Target
 from wasmind.errors import NodeError, WasmindError
-from wasmind.nn.signature import Signature  # noqa: TC001 - msgspec reads the annotations at run time
+from wasmind.nn.signature import Signature
 
 MAX_FRAME = 64 << 20
 """The largest frame, in bytes: a snapshot of 100,000 functions fits."""
@@ -228,6 +228,20 @@ class Drained(Message, frozen=True, kw_only=True):
 
 ToEdge: TypeAlias = Start | Snapshot | ModelState | LoadedModel | Drain
 FromEdge: TypeAlias = Hello | Applied | Listening | Released | LoadModel | Stats | Drained
+
+
+class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control process is told on its command line."""
+
+    listen_fd: int
+    """The inherited listening TCP socket of the API."""
+    lifeline_fd: int
+    """An inherited socket that is closed when the supervisor ends."""
+    state_dir: str
+    metrics_dir: str
+    header_timeout_ms: float
+    log: Literal["console", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 def encode(message: Message) -> bytes:

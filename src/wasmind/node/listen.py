@@ -1,0 +1,84 @@
+"""The node's listening TCP sockets. The supervisor holds them, so an edge's restart loses no connection."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from wasmind.errors import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; the kernel takes the smaller of this and net.core.somaxconn."""
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """Listen on `host`:`port` (0: any free port). Raises NodeError, which names the `setting` to change."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise NodeError(
+            f"{host!r} is no address to listen on", cause=error.strerror, remedy="set `host` in [node]"
+        ) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _explained(error, host, port, setting) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _explained(error: OSError, host: str, port: int, setting: str) -> NodeError:
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        cause = (
+            f"process {holder[0]} ({holder[1]}) listens there" if holder else "another process listens there"
+        )
+        return NodeError(
+            f"port {port} on {host} is taken",
+            cause=cause,
+            remedy=f"stop that process, or set {setting} to a free port",
+        )
+    if error.errno == errno.EACCES:
+        return NodeError(
+            f"port {port} on {host} is not allowed for this user",
+            cause=error.strerror,
+            remedy=f"set {setting} to 1024 or more",
+        )
+    return NodeError(
+        f"cannot listen on port {port} of {host}", cause=error.strerror, remedy="set `host` in [node]"
+    )
+
+
+def _holder(port: int) -> tuple[int, str] | None:
+    """The process that listens on `port`, if /proc shows it to us: its id and name."""
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for pid in (entry for entry in os.listdir("/proc") if entry.isdigit()):
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+            if any(os.readlink(f"/proc/{pid}/fd/{fd}") in wanted for fd in descriptors):
+                with open(f"/proc/{pid}/comm") as name:
+                    return int(pid), name.read().strip()
+        except OSError:
+            continue  # it ended, or belongs to another user
+    return None
+
+
+def _listening_inodes(port: int) -> Iterable[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as lines:
+                rows = [line.split() for line in lines][1:]
+        except OSError:
+            continue  # a kernel without IPv6
+        yield from (row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port)
