@@ -19,6 +19,8 @@ from wasmind.telemetry.metrics import merged
 
 Found = TypeVar("Found", ModelStatus, FunctionStatus)
 
+_REF = "#/components/schemas/{name}"
+
 
 class Ready(msgspec.Struct):
     """Whether the node serves everything it is configured to."""
@@ -125,16 +127,14 @@ def _text(description: str) -> dict[int | str, dict[str, Any]]:
 
 def _json(kind: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route answers, for OpenAPI: msgspec writes the schema of the very structs that are sent."""
-    (schema,), _ = msgspec.json.schema_components([kind], schema_hook=_schema, ref_template=_REF)
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
     answer = {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
     return dict.fromkeys(statuses or (200,), answer)
 
 
 def _describe_answers(app: FastAPI) -> None:
     """Put the structs' schemas into the OpenAPI document that FastAPI makes of the routes."""
-    _, components = msgspec.json.schema_components(
-        [NodeStatus, Ready], schema_hook=_schema, ref_template=_REF
-    )
+    _, components = msgspec.json.schema_components([NodeStatus, Ready], ref_template=_REF)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -143,10 +143,3 @@ def _describe_answers(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
-
-
-_REF = "#/components/schemas/{name}"
-
-
-def _schema(_: type) -> dict[str, Any]:
-    return {"type": "integer", "minimum": 0}  # Size, the only type msgspec does not know: a number of bytes

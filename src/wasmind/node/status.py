@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from wasmind.config import Limits, Size
 from wasmind.errors import NodeError, WasmindError
 from wasmind.nn.signature import Signature
 from wasmind.node.messages import Failure, State
@@ -77,7 +76,8 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     methods: tuple[str, ...] | None
     models: tuple[str, ...]
-    limits: Limits
+    limits: dict[str, int | float]
+    """As in `[functions.NAME.limits]`, sizes in bytes."""
     allow_load: bool
 
 
@@ -119,13 +119,13 @@ def encode_line(document: Request | Answer) -> bytes:
 
 def encode(document: object) -> bytes:
     """A status, or a part of one, as JSON."""
-    return msgspec.json.encode(document, enc_hook=_plain)
+    return msgspec.json.encode(document)
 
 
 def decode_answer(line: bytes) -> NodeStatus:
     """Read the node's answer. Raises the node's own refusal, or NodeError."""
     try:
-        answer = msgspec.json.decode(line, type=Answer, dec_hook=_sized)
+        answer = msgspec.json.decode(line, type=Answer)
     except msgspec.MsgspecError as error:
         raise NodeError("the node's answer cannot be read", cause=str(error)) from error
     if answer.failure:
@@ -169,17 +169,3 @@ class StatusServer:
             return Answer(failure=Failure.of(NodeError("the request cannot be read", cause=str(error))))
         except WasmindError as error:
             return Answer(failure=Failure.of(error))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Size):
-        return int(value)
-    raise NotImplementedError(
-        f"no encoding for {type(value).__name__}"
-    )  # a new field type without its encoding
-
-
-def _sized(kind: type, value: object) -> object:
-    if kind is Size:
-        return Size.parse(value)
-    raise NotImplementedError(f"no decoding for {kind.__name__}")  # a new field type without its decoding
