@@ -90,6 +90,12 @@ class NotWasm(ProgramError):
     code, title = "program-not-wasm", "Not a WebAssembly program"
 
 
+class InvalidProgram(ProgramError):
+    """The program is well-formed, but its parts do not fit each other."""
+
+    code, title = "program-invalid", "Invalid program"
+
+
 class ProgramTooLarge(ProgramError):
     """The package is over the size limit, or compiling it went over its time or memory."""
 

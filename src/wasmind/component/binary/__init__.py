@@ -1,0 +1,1 @@
+"""Component binaries, read strictly into definitions (WebAssembly/component-model, Binary.md)."""

@@ -1,0 +1,1 @@
+"""Core modules as far as linking them needs: their types, imports, exports and sections."""
