@@ -13,7 +13,7 @@ import uvloop
 
 from wasmind.control.app import create_app
 from wasmind.edge.server import HttpServer
-from wasmind.node.messages import ControlSettings
+from wasmind.node.words import ControlSettings
 from wasmind.telemetry import logs
 
 CONNECTIONS = 1024

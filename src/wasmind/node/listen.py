@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wasmind.errors import NodeError
 
@@ -16,25 +16,42 @@ BACKLOG = 4096
 """Connections that may wait to be accepted; the kernel takes the smaller of this and net.core.somaxconn."""
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
-    """Listen on `host`:`port` (0: any free port). Raises NodeError, which names the `setting` to change."""
+def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.socket]:
+    """Make `count` sockets that share `host`:`port` (0: any free port). Raises NodeError, which names `setting`.
+
+    The port is first bound alone: sockets that share a port would also share it with another program's.
+    """
+    family, address = _resolve(host, port)
+    with _bound(family, address, host, port, setting, share=False) as alone:
+        address = alone.getsockname()
+    listeners = [_bound(family, address, host, port, setting, share=True) for _ in range(count)]
+    for listener in listeners:
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    return listeners
+
+
+def _resolve(host: str, port: int) -> tuple[int, Any]:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
         raise NodeError(
             f"{host!r} is no address to listen on", cause=error.strerror, remedy="set `host` in [node]"
         ) from error
-    listener = socket.socket(family, kind, protocol)
+    return family, address
+
+
+def _bound(family: int, address: Any, host: str, port: int, setting: str, *, share: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, share)
         listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _explained(error, host, port, setting) from error
-    listener.setblocking(False)
     return listener
 
 

@@ -13,19 +13,19 @@ whenever a model's state changes, `LoadModel` with its answer, and at the end `D
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from wasmind.config import Encoding, Limits, Size, Target
-from wasmind.errors import NodeError, WasmindError
+from wasmind.errors import NodeError
 from wasmind.nn.signature import Signature
+from wasmind.node.words import Failure, State
+from wasmind.sandbox.artifact import Artifact
 
 MAX_FRAME = 64 << 20
 """The largest frame, in bytes: a snapshot of 100,000 functions fits."""
-
-State: TypeAlias = Literal["loading", "ready", "restarting", "quarantined", "failed", "stopped"]
-"""A model's state. `restarting` comes back by itself; `quarantined` and `failed` wait for a reload."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
@@ -42,8 +42,8 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     digest: str
     """SHA-256 of the program, in hexadecimal: its version."""
-    artifact: str
-    """Path of the compiled program."""
+    artifact: Artifact
+    """The compiled program, for `Program.load`."""
     kind: Literal["cgi", "wasi-http"] = "cgi"
     host: str | None = None
     routes: tuple[str, ...]
@@ -97,25 +97,6 @@ class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"]
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of the tree in wasmind.errors, carried to another process."""
-
-    code: str
-    message: str
-    cause: str | None = None
-    remedy: str | None = None
-
-    @classmethod
-    def of(cls, error: WasmindError) -> Failure:
-        """Take an error's words."""
-        return cls(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
-
-    def error(self) -> WasmindError:
-        """The error again, as the class its code names."""
-        kind = _by_code(WasmindError).get(self.code, NodeError)
-        return kind(self.message, cause=self.cause, remedy=self.remedy)
-
-
 # --- supervisor → edge --------------------------------------------------------------------------------------
 
 
@@ -131,7 +112,7 @@ class Start(Message, frozen=True, kw_only=True):
     state_dir: str
     """Absolute path of the node's state: artifacts, uploads."""
     run_dir: str
-    """Absolute path of this run's sockets and metrics."""
+    """Absolute path of this run's files; metrics are written to `metrics` in it."""
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
@@ -230,20 +211,6 @@ ToEdge: TypeAlias = Start | Snapshot | ModelState | LoadedModel | Drain
 FromEdge: TypeAlias = Hello | Applied | Listening | Released | LoadModel | Stats | Drained
 
 
-class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the control process is told on its command line."""
-
-    listen_fd: int
-    """The inherited listening TCP socket of the API."""
-    lifeline_fd: int
-    """An inherited socket that is closed when the supervisor ends."""
-    state_dir: str
-    metrics_dir: str
-    header_timeout_ms: float
-    log: Literal["console", "json"]
-    log_level: Literal["debug", "info", "warning", "error"]
-
-
 def encode(message: Message) -> bytes:
     """A message as one frame, its length before it."""
     body = _encoder.encode(message)
@@ -269,6 +236,8 @@ def decode_from_edge(body: bytes) -> FromEdge:
 def _encode_hook(value: object) -> object:
     if isinstance(value, Size):
         return int(value)
+    if isinstance(value, Path):
+        return str(value)
     raise NotImplementedError(
         f"no encoding for {type(value).__name__}"
     )  # a new field type without its encoding
@@ -277,14 +246,9 @@ def _encode_hook(value: object) -> object:
 def _decode_hook(kind: type, value: object) -> object:
     if kind is Size:
         return Size.parse(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
     raise NotImplementedError(f"no decoding for {kind.__name__}")  # a new field type without its decoding
-
-
-def _by_code(kind: type[WasmindError]) -> dict[str, type[WasmindError]]:
-    found = {kind.code: kind}
-    for child in kind.__subclasses__():
-        found |= _by_code(child)
-    return found
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)

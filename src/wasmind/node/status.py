@@ -12,7 +12,7 @@ import msgspec
 
 from wasmind.errors import NodeError, WasmindError
 from wasmind.nn.signature import Signature
-from wasmind.node.messages import Failure, State
+from wasmind.node.words import Failure, State
 
 if TYPE_CHECKING:
     import socket
