@@ -1,21 +1,29 @@
 """`wasmind.toml` as typed settings.
 
-One file describes a whole node: functions, models, limits, routes. Reading it checks types, names and references, and an
-error says where in the file it is and what would be right. Relative paths are relative to the file.
+One file describes a whole node: functions, models, limits, routes. Reading it checks types, names and
+references, and an error says where in the file it is and what would be right. Relative paths are relative to
+the file.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from wasmind.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?\Z", re.ASCII)
-"""What a model, a function or a tenant may be called."""
+"""What a function or a tenant may be called."""
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z", re.ASCII)
+"""What a model may be called: also capital letters, since a preload directory's name is the model's."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\Z", re.IGNORECASE)
 _BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -45,7 +53,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the file; unknown keys are refused, so a typing error is found."""
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """What one run of a function may use. The defaults are Fastly Compute's."""
 
     cpu_ms: float = 50.0
@@ -63,14 +71,14 @@ class Limits(Section):
     load_size: Size = Size(64 << 20)
 
 
-class Batch(Section):
+class Batch(Section, frozen=True):
     """Dynamic batching: the largest batch, and how long to wait for it."""
 
     max_size: int = 1
     max_delay_ms: float = 0.0
 
 
-class KServe(Section):
+class KServe(Section, frozen=True):
     """Where a remote model is served, by the Open Inference Protocol v2."""
 
     url: str | list[str]
@@ -79,10 +87,15 @@ class KServe(Section):
     protocol: Literal["rest", "grpc"] = "rest"
 
 
-class Model(Section):
-    """A named model: `load_by_name(name)`."""
+class Model(Section, frozen=True):
+    """A named model: `load_by_name(name)`.
+
+    `path` is a file, or the directory of one model. `weights` is for an OpenVINO model whose weights do not
+    stand beside it under its own name.
+    """
 
     path: Path | None = None
+    weights: Path | None = None
     kserve: KServe | None = None
     encoding: Encoding = "autodetect"
     runtime: Runtime | None = None
@@ -102,7 +115,7 @@ class Model(Section):
     warm_up: bool = True
 
 
-class Function(Section):
+class Function(Section, frozen=True):
     """A function: a program, where it is routed, and what it may use."""
 
     module: Path
@@ -122,7 +135,7 @@ class Function(Section):
         return (self.route,) if isinstance(self.route, str) else tuple(self.route)
 
 
-class Ports(Section):
+class Ports(Section, frozen=True):
     """Where the node listens."""
 
     functions: int = 8080
@@ -131,7 +144,7 @@ class Ports(Section):
     api: int = 8090
 
 
-class Node(Section):
+class Node(Section, frozen=True):
     """The node itself."""
 
     workers: int | None = None
@@ -147,14 +160,14 @@ class Node(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """A whole node."""
 
     node: Node = Node()
     models: dict[str, Model] = {}
     functions: dict[str, Function] = {}
-    preload: list[Path] = []
-    """Directories in the shapes of wasmtime's `nn-graph` (DIR/model.onnx, DIR/model.xml + DIR/model.bin, …)."""
+    preload: list[str] = []
+    """More models, told as to other hosts (see `preloaded`). Reading the file moves them into `models`."""
 
 
 def _decode_hook(kind: type, value: Any) -> Any:
@@ -165,13 +178,49 @@ def _decode_hook(kind: type, value: Any) -> Any:
     raise NotImplementedError(f"no reader for {kind.__name__}")  # a new field type without its reader
 
 
+def preloaded(text: str, base: Path) -> tuple[str, Model]:
+    """A model's name and settings from a preload entry, in one of the shapes that other hosts use.
+
+    - `DIR` or `ENCODING::DIR`, as in `wasmtime -S nn-graph`: the name is the directory's own
+    - `NAME:ENCODING:TARGET:PATH[:WEIGHTS]`, as in `wasmedge --nn-preload`
+
+    `base` gives "." and ".." a name. Raises ValueError, which says what is wrong.
+    """
+    match text.split(":"):
+        case [path] if path:
+            return _directory_name(base / path), Model(path=Path(path))
+        case [encoding, "", path] if path:
+            return _directory_name(base / path), Model(path=Path(path), encoding=_word(encoding, Encoding))
+        case [name, encoding, target, path, *weights] if path and len(weights) < 2:
+            return name, Model(
+                path=Path(path),
+                weights=Path(*weights) if weights else None,
+                encoding=_word(encoding, Encoding),
+                target="cpu" if target.lower() == "auto" else _word(target, Target),
+            )
+    raise ValueError("expected DIR, ENCODING::DIR or NAME:ENCODING:TARGET:PATH")
+
+
+def _directory_name(path: Path) -> str:
+    return Path(os.path.normpath(path)).name
+
+
+def _word(word: str, kind: Any) -> Any:
+    known = get_args(kind)
+    if word.lower() not in known:
+        raise ValueError(f"{word!r} is none of {', '.join(known)}")
+    return word.lower()
+
+
 def load(path: Path) -> Config:
     """Read `path`. Raises ConfigError, which names the place in the file."""
     try:
         raw = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(
-            f"cannot read {path}", cause=error.strerror, remedy="name the file with -c FILE, or write one with `wasmind init`"
+            f"cannot read {path}",
+            cause=error.strerror,
+            remedy="name the file with -c FILE, or write one with `wasmind init`",
         ) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise ConfigError(f"{path} is not TOML", cause=str(error)) from error
@@ -184,36 +233,60 @@ def parse(raw: Any, base: Path, source: str = "the configuration") -> Config:
         config = msgspec.convert(raw, Config, dec_hook=_decode_hook, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source} has a wrong setting", cause=str(error)) from error
-    problems = list(_problems(config))
+    config, unread = _with_preloaded(config, base)
+    problems = [*unread, *_problems(config)]
     if problems:
         raise ConfigError(f"{source} has {len(problems)} wrong setting(s)", cause="; ".join(problems))
     return _resolved(config, base)
 
 
-def _problems(config: Config) -> Any:
-    for kind, names in (("models", config.models), ("functions", config.functions)):
-        for name in names:
-            if not NAME.match(name):
-                yield f"{kind}.{name}: a name is 1 to 128 of a-z 0-9 . _ -, and begins and ends with a letter or digit"
+def _with_preloaded(config: Config, base: Path) -> tuple[Config, list[str]]:
+    models, problems = dict(config.models), []
+    for text in config.preload:
+        try:
+            name, model = preloaded(text, base)
+        except ValueError as error:
+            problems.append(f"preload {text!r}: {error}")
+            continue
+        if models.setdefault(name, model) is not model:
+            problems.append(f"preload {text!r}: there is another model of the name {name!r}")
+    return msgspec.structs.replace(config, models=models), problems
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
+    yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():
         if (model.path is None) == (model.kserve is None):
             yield f"models.{name}: give either `path` (served here) or `kserve` (served elsewhere)"
         if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"
-    taken: dict[tuple[str | None, str], str] = {}
+    yield from _bad_routes(config.functions)
     for name, function in config.functions.items():
-        for route in function.routes:
-            if not route.startswith("/") or "*" in route.removesuffix("/*"):
-                yield f'functions.{name}: a route begins with "/", and "*" may only be its last segment; got {route!r}'
-            other = taken.setdefault((function.host, route), name)
-            if other != name:
-                yield f"functions.{name}: the route {route!r} already belongs to functions.{other}"
-        if config.preload or not function.models:
-            continue
         for model_name in function.models:
             if model_name not in config.models:
                 known = ", ".join(sorted(config.models)) or "none"
                 yield f"functions.{name}: there is no model {model_name!r} (known: {known})"
+
+
+def _bad_names(kind: str, names: Iterable[str], pattern: re.Pattern[str], letters: str) -> Iterator[str]:
+    for name in names:
+        if not pattern.match(name):
+            yield f"{kind}.{name}: a name is 1 to 128 of {letters}, the first and last a letter or digit"
+
+
+def _bad_routes(functions: dict[str, Function]) -> Iterator[str]:
+    taken: dict[tuple[str | None, str], str] = {}
+    for name, function in functions.items():
+        for route in function.routes:
+            if not route.startswith("/") or "*" in route.removesuffix("/*"):
+                yield (
+                    f'functions.{name}: a route begins with "/", and "*" may only be its last segment; '
+                    f"got {route!r}"
+                )
+            other = taken.setdefault((function.host, route), name)
+            if other != name:
+                yield f"functions.{name}: the route {route!r} already belongs to functions.{other}"
 
 
 def _resolved(config: Config, base: Path) -> Config:
@@ -226,7 +299,10 @@ def _resolved(config: Config, base: Path) -> Config:
     return replaced(
         config,
         node=replaced(config.node, state=within(config.node.state)),
-        models={n: replaced(m, path=within(m.path), labels=within(m.labels)) for n, m in config.models.items()},
+        models={
+            n: replaced(m, path=within(m.path), weights=within(m.weights), labels=within(m.labels))
+            for n, m in config.models.items()
+        },
         functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
-        preload=[base / path.expanduser() for path in config.preload],
+        preload=[],
     )

@@ -1,0 +1,86 @@
+"""A named model as the node serves it: its files found, its encoding known, its version computed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.catalog import formats, labels
+from wasmind.catalog.files import ModelFile, files_of
+from wasmind.config import Encoding, KServe, Model, Runtime
+from wasmind.errors import WasmindError
+
+if TYPE_CHECKING:
+    from wasmind.catalog.digests import Digests
+
+SHARED = "shared"
+"""The scope of models that functions of every tenant may be granted; any other scope is the tenant that
+owns it."""
+
+
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A named model."""
+
+    name: str
+    scope: str
+    """`shared`, or the tenant that owns it: no other tenant's function can be granted it."""
+    digest: str
+    """SHA-256 in hexadecimal over its files, or over where it is served: its version."""
+    files: tuple[ModelFile, ...] = ()
+    """All that its worker may read, the model's own file first; empty for a model that is served
+    elsewhere."""
+    encoding: Encoding | None = None
+    """Never `autodetect`; None for a model that is served elsewhere."""
+    runtime: Runtime | None = None
+    """None for a model that is served elsewhere."""
+    labels: tuple[str, ...] = ()
+    config: Model
+
+    @property
+    def id(self) -> str:
+        """Unique in a node, and never used again for another model."""
+        return f"{self.scope}/{self.name}@{self.digest[:16]}"
+
+    def usable_by(self, tenant: str) -> bool:
+        """Whether functions of `tenant` may be granted it."""
+        return self.scope in (SHARED, tenant)
+
+
+def read_model(name: str, model: Model, digests: Digests) -> ModelRecord:
+    """Find a model's files and look at them; its bytes are read to be hashed, and not parsed.
+
+    Raises ModelLoadFailed (a file is missing), InvalidEncoding, ConfigError (the labels).
+    """
+    try:
+        return _read(name, model, digests)
+    except WasmindError as error:
+        raise type(error)(
+            f"models.{name}: {error.message}", cause=error.cause, remedy=error.remedy
+        ) from error
+
+
+def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
+    named = labels.read(model.labels) if model.labels else ()
+    if model.path is None:
+        return ModelRecord(
+            name=name, scope=model.scope, digest=_served_at(model.kserve), labels=named, config=model
+        )
+    files = files_of(model.path, model.encoding, model.weights)
+    encoding = formats.encoding_of(Path(files[0].path), model.encoding)
+    return ModelRecord(
+        name=name,
+        scope=model.scope,
+        digest=digests.of_model(files),
+        files=files,
+        encoding=encoding,
+        runtime=formats.runtime_for(encoding, model.runtime),
+        labels=named,
+        config=model,
+    )
+
+
+def _served_at(server: KServe | None) -> str:
+    return hashlib.sha256(msgspec.json.encode(server)).hexdigest()

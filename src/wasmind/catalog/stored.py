@@ -1,0 +1,38 @@
+"""Small values kept as MessagePack files: what was found out once and can be found out again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Value = TypeVar("Value")
+
+
+def read(path: Path, kind: type[Value]) -> Value | None:
+    """The value in `path`; None when there is none, or none of this kind (an older version wrote it)."""
+    try:
+        found: Value = msgspec.msgpack.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    return found
+
+
+def write(path: Path, value: object) -> None:
+    """Put `value` into `path`, whole or not at all, whatever else writes there. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.msgpack.encode(value))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

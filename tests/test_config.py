@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wasmind import config
+from wasmind.config import Config, Size
+from wasmind.errors import ConfigError
+
+HERE = Path("/srv/node")
+
+
+def parsed(**sections: object) -> Config:
+    return config.parse(sections, HERE)
+
+
+def refusal(**sections: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parsed(**sections)
+    return caught.value.explain()
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "wasmind.toml").write_text(
+        """
+        [node]
+        workers = 2
+        [models.classifier]
+        path = "models/net.onnx"
+        batch = { max_size = 8, max_delay_ms = 2 }
+        labels = "models/labels.txt"
+        [functions.classify]
+        module = "classify.wasm"
+        route = ["/classify", "/photos/*"]
+        models = ["classifier"]
+        limits = { cpu_ms = 20, memory = "64MiB" }
+        """
+    )
+    found = config.load(tmp_path / "wasmind.toml")
+    model, function = found.models["classifier"], found.functions["classify"]
+    assert found.node.workers == 2
+    assert found.node.state == tmp_path / ".wasmind"
+    assert (model.path, model.labels) == (tmp_path / "models/net.onnx", tmp_path / "models/labels.txt")
+    assert (model.batch.max_size, model.batch.max_delay_ms) == (8, 2.0)
+    assert function.module == tmp_path / "classify.wasm"
+    assert function.routes == ("/classify", "/photos/*")
+    assert (function.limits.cpu_ms, function.limits.memory) == (20.0, 64 << 20)
+    assert function.limits.stack == 1 << 20, "what is not said keeps its default"
+
+
+def test_absolute_paths_stay() -> None:
+    found = parsed(models={"m": {"path": "/models/m.onnx"}})
+    assert found.models["m"].path == Path("/models/m.onnx")
+
+
+def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "wasmind.toml")
+    assert "-c FILE" in (caught.value.remedy or "")
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "wasmind.toml").write_text("[node]\nworkers = = 2\n")
+    with pytest.raises(ConfigError, match="is not TOML") as caught:
+        config.load(tmp_path / "wasmind.toml")
+    assert "line 2" in (caught.value.cause or "")
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"models": {"m": {"paht": "x"}}}, "paht"),
+        ({"node": {"workers": "many"}}, "$.node.workers"),
+        ({"models": {"m": {"path": "x", "encoding": "onx"}}}, "onx"),
+        ({"models": {"m": {"path": "x", "memory": "lots"}}}, 'a size such as 1048576 or "128MiB"'),
+        ({"models": {"m": {}}}, "either `path`"),
+        ({"models": {"m": {"path": "x", "kserve": {"url": "http://h", "model": "m"}}}}, "either `path`"),
+        ({"models": {"m": {"path": "x", "threads": 0}}}, "at least 1"),
+        ({"models": {"a/b": {"path": "x"}}}, "models.a/b: a name is"),
+        ({"functions": {"F": {"module": "f.wasm", "route": "/"}}}, "functions.F: a name is"),
+        ({"functions": {"f": {"module": "f.wasm", "route": "x"}}}, 'begins with "/"'),
+        ({"functions": {"f": {"module": "f.wasm", "route": "/*/x"}}}, "only be its last segment"),
+        (
+            {"functions": {"f": {"module": "f.wasm", "route": "/", "models": ["m"]}}},
+            "no model 'm' (known: none)",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(sections: dict[str, object], expected: str) -> None:
+    assert expected in refusal(**sections)
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    said = refusal(models={"a": {}, "b": {}})
+    assert "2 wrong setting(s)" in said
+    assert "models.a" in said
+    assert "models.b" in said
+
+
+def test_a_route_belongs_to_one_function_per_host() -> None:
+    here = {"module": "f.wasm", "route": "/same"}
+    assert "already belongs to functions.a" in refusal(functions={"a": here, "b": here})
+    parsed(functions={"a": here, "b": here | {"host": "b.example"}})
+
+
+# --- sizes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("128MiB", 128 << 20), ("64 KB", 64_000), ("1.5GiB", 3 << 29), ("7", 7), (7, 7), ("2T", 2 * 10**12)],
+)
+def test_sizes(text: object, expected: int) -> None:
+    assert Size.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1 XB", "1e9", -1, True, 1.5, None])
+def test_no_sizes(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a size"):
+        Size.parse(text)
+
+
+@given(st.integers(0, 1 << 20), st.sampled_from(["K", "M", "G"]))
+def test_binary_and_decimal_units(count: int, unit: str) -> None:
+    power = " KMG".index(unit)
+    assert Size.parse(f"{count}{unit}iB") == count * 1024**power
+    assert Size.parse(f"{count}{unit}B") == count * 1000**power
+
+
+# --- preload entries ----------------------------------------------------------------------------------------
+
+
+def test_wasmtime_directories_are_preloaded() -> None:
+    found = parsed(preload=["models/MobileNet", "onnx::fixtures/net/"])
+    assert found.models["MobileNet"].path == HERE / "models/MobileNet"
+    assert found.models["MobileNet"].encoding == "autodetect"
+    assert found.models["net"].encoding == "onnx"
+
+
+def test_wasmedge_entries_are_preloaded() -> None:
+    found = parsed(preload=["chat:GGML:AUTO:/models/chat.gguf", "eye:OpenVINO:CPU:eye.xml:weights.bin"])
+    chat, eye = found.models["chat"], found.models["eye"]
+    assert (chat.encoding, chat.target, chat.path) == ("ggml", "cpu", Path("/models/chat.gguf"))
+    assert (eye.encoding, eye.path, eye.weights) == ("openvino", HERE / "eye.xml", HERE / "weights.bin")
+
+
+def test_the_directory_itself_has_a_name() -> None:
+    assert set(parsed(preload=["."]).models) == {"node"}
+
+
+def test_a_function_may_be_granted_a_preloaded_model() -> None:
+    function = {"module": "f.wasm", "route": "/", "models": ["net"]}
+    assert parsed(preload=["dir/net"], functions={"f": function}).functions["f"].models == ["net"]
+
+
+@pytest.mark.parametrize("text", ["", "a:b", "onnx::", "x:onnx:cpu:", "x:onnx:cpu:a:b:c", "::::"])
+def test_other_entries_are_refused(text: str) -> None:
+    assert f"preload {text!r}: expected DIR, ENCODING::DIR or NAME:ENCODING:TARGET:PATH" in refusal(
+        preload=[text]
+    )
+
+
+def test_unknown_words_in_entries_are_named() -> None:
+    assert "'whisper' is none of autodetect, openvino, onnx" in refusal(preload=["x:whisper:cpu:m.bin"])
+    assert "'npu' is none of cpu, gpu, tpu" in refusal(preload=["x:onnx:npu:m.onnx"])
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    assert "another model of the name 'net'" in refusal(preload=["a/net", "b/net"])
+    assert "another model of the name 'net'" in refusal(preload=["a/net"], models={"net": {"path": "x"}})
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_an_entry_or_is_refused(text: str) -> None:
+    try:
+        name, model = config.preloaded(text, HERE)
+    except ValueError:
+        return
+    assert isinstance(name, str)
+    assert model.path is not None
