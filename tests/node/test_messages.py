@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,8 +16,6 @@ from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.node import messages
 from wasmind.node.channel import open_in_edge, open_in_supervisor
-from wasmind.sandbox.artifact import Artifact
-from wasmind.sandbox.binary import outline
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", TensorType.F32, ("N", 3, None)), TensorSpec("y", TensorType.BF16, None)),
@@ -28,16 +25,7 @@ FUNCTION = messages.FunctionEntry(
     name="classify",
     tenant="default",
     digest="ab" * 32,
-    artifact=Artifact(
-        path=Path("/state/ab.cwasm"),
-        digest="ab" * 32,
-        size=8,
-        profile="roomy",
-        stack=1 << 20,
-        outline=outline(b"\0asm\1\0\0\0"),
-        code_size=1,
-        code_digest="cd" * 32,
-    ),
+    artifact="/state/ab.cwasm",
     host="example.org",
     routes=("/classify", "/c/*"),
     methods=("GET",),

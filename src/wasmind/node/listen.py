@@ -17,7 +17,7 @@ BACKLOG = 4096
 
 
 def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.socket]:
-    """Make `count` sockets that share `host`:`port` (0: any free port). Raises NodeError, which names `setting`.
+    """Make `count` sockets that share `host`:`port` (0: any free port). Raises NodeError, naming `setting`.
 
     The port is first bound alone: sockets that share a port would also share it with another program's.
     """

@@ -13,7 +13,6 @@ whenever a model's state changes, `LoadModel` with its answer, and at the end `D
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -22,7 +21,6 @@ from wasmind.config import Encoding, Limits, Size, Target
 from wasmind.errors import NodeError
 from wasmind.nn.signature import Signature
 from wasmind.node.words import Failure, State
-from wasmind.sandbox.artifact import Artifact
 
 MAX_FRAME = 64 << 20
 """The largest frame, in bytes: a snapshot of 100,000 functions fits."""
@@ -42,8 +40,8 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     digest: str
     """SHA-256 of the program, in hexadecimal: its version."""
-    artifact: Artifact
-    """The compiled program, for `Program.load`."""
+    artifact: str
+    """Path of the compiled program, in the node's artifact cache."""
     kind: Literal["cgi", "wasi-http"] = "cgi"
     host: str | None = None
     routes: tuple[str, ...]
@@ -236,8 +234,6 @@ def decode_from_edge(body: bytes) -> FromEdge:
 def _encode_hook(value: object) -> object:
     if isinstance(value, Size):
         return int(value)
-    if isinstance(value, Path):
-        return str(value)
     raise NotImplementedError(
         f"no encoding for {type(value).__name__}"
     )  # a new field type without its encoding
@@ -246,8 +242,6 @@ def _encode_hook(value: object) -> object:
 def _decode_hook(kind: type, value: object) -> object:
     if kind is Size:
         return Size.parse(value)
-    if kind is Path and isinstance(value, str):
-        return Path(value)
     raise NotImplementedError(f"no decoding for {kind.__name__}")  # a new field type without its decoding
 
 

@@ -61,7 +61,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     load_seconds: float | None = None
     memory: int | None = None
-    """Bytes its process had resident when it was ready."""
+    """Bytes its process has resident."""
     functions: tuple[str, ...] = ()
     """Which functions may name it."""
 

@@ -1,0 +1,170 @@
+"""The models' processes: started, watched, restarted with back-off, quarantined when that does not help."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from time import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.errors import ModelDied, ModelUnavailable, WasmindError
+from wasmind.node.backoff import Backoff
+from wasmind.node.status import ModelStatus
+from wasmind.node.words import State
+from wasmind.telemetry.logs import failure
+from wasmind.worker.spawn import WorkerProcess, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wasmind.node.plan import ModelPlan
+    from wasmind.telemetry.logs import Logger
+    from wasmind.worker.spec import Ready
+
+STOP_SECONDS = 5.0
+"""How long a process may take to answer what it has accepted, once told to stop."""
+
+
+class ServedModel:
+    """One model: its process changes when it dies; its socket stays, and connections wait in it meanwhile."""
+
+    def __init__(
+        self, plan: ModelPlan, socket_path: Path, changed: Callable[[ServedModel], None], logger: Logger
+    ) -> None:
+        """`changed` hears of every change of `entry`."""
+        self.plan = plan
+        self.entry = plan.entry(str(socket_path))
+        self.restarts = 0
+        self.failure: WasmindError | None = None
+        """Why it was given up or is being restarted; None while all is well."""
+        self.report: Ready | None = None
+        """What its newest process said of it."""
+        self._changed = changed
+        self._logger = logger.bind(model=plan.name)
+        self._backoff = Backoff()
+        self._listener = listen(socket_path)
+        self._path = socket_path
+        self._process: WorkerProcess | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether only a reload starts it again."""
+        return self.entry.state in ("failed", "quarantined")
+
+    def start(self) -> None:
+        """Start its process, and keep one running until `stop`, or until it is given up."""
+        if self.given_up:
+            self._backoff = Backoff()
+            self._settled.clear()
+            self._become("loading", "its process loads it")
+        self._task = asyncio.create_task(self._keep_running())
+
+    async def settled(self) -> None:
+        """Wait until it serves, or its first process failed."""
+        await self._settled.wait()
+
+    async def _keep_running(self) -> None:
+        first = True
+        while True:
+            self._backoff.born()
+            try:
+                died = await self._live()
+            except ModelDied as error:
+                died = error
+            except WasmindError as error:
+                if first:
+                    self._give_up("failed", error)
+                    return
+                died = ModelDied(error.message, cause=error.cause, remedy=error.remedy)
+            first = False
+            delay = self._backoff.died()
+            if self._backoff.hopeless:
+                self._give_up("quarantined", self._hopeless(died))
+                return
+            await self._wait_for_restart(died, delay)
+
+    async def _live(self) -> ModelDied:
+        """One process's life, and how it ended. Raises the error with which it refused the model."""
+        process = await WorkerProcess.start(self.plan.spec, self._listener, log=self._log)
+        self._process = process
+        try:
+            self.report = report = await process.ready()
+            self.failure = None
+            self._become("ready", None, signature=report.signature)
+            self._settled.set()
+            death = await process.wait()
+            return ModelDied(f"the model's process died: {death.reason}")
+        finally:
+            self._process = None
+            await process.stop(STOP_SECONDS)
+
+    async def _wait_for_restart(self, died: ModelDied, delay: float) -> None:
+        self.restarts += 1
+        self.failure = died
+        self._logger.error("model's process died", **failure(died), restart_in_seconds=round(delay, 2))
+        self._become("restarting", died.explain(), retry_at=time() + delay)
+        self._settled.set()
+        await asyncio.sleep(delay)
+
+    def _hopeless(self, died: ModelDied) -> ModelUnavailable:
+        return ModelUnavailable(
+            f"the model is quarantined: its process died {self._backoff.deaths} times in a row",
+            cause=died.explain(),
+            remedy="mend the model or its settings, then reload",
+        )
+
+    def _give_up(self, state: State, error: WasmindError) -> None:
+        self.failure = error
+        self._logger.error(f"model {state}", **failure(error))
+        self._become(state, error.explain())
+        self._settled.set()
+
+    def _log(self, line: str) -> None:
+        self._logger.info(line, stream="stderr")
+
+    def _become(self, state: State, reason: str | None, **changes: object) -> None:
+        """Change the entry and tell; each change of process counts the incarnation up."""
+        changes.setdefault("retry_at", None)
+        self.entry = msgspec.structs.replace(
+            self.entry, state=state, reason=reason, incarnation=self.entry.incarnation + 1, **changes
+        )
+        self._changed(self)
+
+    async def stop(self) -> None:
+        """End its process and remove its socket."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        self._become("stopped", "the model was stopped")
+        self._settled.set()
+
+    def status(self, functions: tuple[str, ...]) -> ModelStatus:
+        """How it is; `functions` are those that may name it."""
+        ready, process = self.report, self._process
+        usage = process.usage() if process else None
+        return ModelStatus(
+            id=self.entry.id,
+            name=self.entry.name,
+            scope=self.entry.scope,
+            digest=self.entry.digest,
+            state=self.entry.state,
+            encoding=self.plan.spec.encoding,
+            runtime=ready.runtime if ready else self.plan.spec.runtime,
+            reason=self.entry.reason,
+            signature=self.entry.signature,
+            description=self.plan.description,
+            labels=len(self.entry.labels),
+            pid=process.pid if process else None,
+            restarts=self.restarts,
+            load_seconds=(ready.load_ms + ready.warm_up_ms) / 1000 if ready else None,
+            memory=usage.memory if usage else None,
+            functions=functions,
+        )

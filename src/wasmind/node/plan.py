@@ -1,0 +1,176 @@
+"""What a configuration means for a node: which programs to compile, which model processes to run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.catalog.catalog import read_catalog
+from wasmind.catalog.digests import Digests
+from wasmind.errors import UnsupportedOperation
+from wasmind.guest_api.command import INTERFACES
+from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
+from wasmind.sandbox import compile_program
+from wasmind.worker.spec import ModelFile, WorkerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wasmind.catalog.function import FunctionRecord
+    from wasmind.catalog.model import ModelRecord
+    from wasmind.config import Config, Model
+    from wasmind.nn.signature import Signature
+    from wasmind.sandbox import Artifact
+
+
+class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A model process to run."""
+
+    id: str
+    """The same for the same file with the same process settings."""
+    name: str
+    scope: str
+    digest: str
+    spec: WorkerSpec
+    settings: Model
+    labels: tuple[str, ...] = ()
+    signature: Signature | None = None
+    """What is known of it from an earlier run."""
+
+    @property
+    def description(self) -> str:
+        """The operator's words."""
+        return self.settings.description
+
+    def entry(self, socket: str) -> ModelEntry:
+        """What edge workers are told before its process is there."""
+        return ModelEntry(
+            id=self.id,
+            name=self.name,
+            scope=self.scope,
+            digest=self.digest,
+            socket=socket,
+            state="loading",
+            reason="its process loads it",
+            signature=self.signature,
+            labels=self.labels,
+            deadline_ms=self.settings.deadline_ms,
+            queue=self.settings.queue,
+            shared_memory=self.settings.shared_memory,
+            when_down=self.settings.when_down,
+        )
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a node serves."""
+
+    node: NodeEntry
+    dev: bool
+    models: tuple[ModelPlan, ...]
+    functions: tuple[FunctionRecord, ...]
+    grants: dict[str, str]
+    """`ModelRecord.id` to `ModelPlan.id`."""
+
+    def users(self, id_: str) -> tuple[str, ...]:
+        """The functions that may name a model."""
+        return tuple(
+            function.name
+            for function in self.functions
+            if id_ in {self.grants[granted] for granted in function.grants.values()}
+        )
+
+
+def make_plan(config: Config, state: Path) -> Plan:
+    """Look at every file that `config` names. Blocks while they are hashed. Raises WasmindErrors."""
+    digests = Digests(state / "digests")
+    catalog = read_catalog(config, digests)
+    digests.save()
+    plans = {record.id: plan_model(record) for record in catalog.models.values()}
+    node = config.node
+    return Plan(
+        node=NodeEntry(
+            concurrency=node.concurrency,
+            drain_ms=node.drain_ms,
+            header_timeout_ms=node.header_timeout_ms,
+            tick_ms=node.tick_ms,
+            log=node.log,
+            log_level=node.log_level,
+        ),
+        dev=node.dev,
+        models=tuple(plans.values()),
+        functions=tuple(catalog.functions.values()),
+        grants={record: plan.id for record, plan in plans.items()},
+    )
+
+
+def plan_model(record: ModelRecord) -> ModelPlan:
+    """The process that serves a model. Raises UnsupportedOperation for one that is served elsewhere."""
+    if record.encoding is None or record.runtime is None:
+        raise UnsupportedOperation(
+            f"models.{record.name}: models served elsewhere (`kserve`) are not supported yet",
+            remedy="give a `path`",
+        )
+    settings = record.config
+    spec = WorkerSpec(
+        name=record.name,
+        files=tuple(ModelFile(file.path, file.role) for file in record.files),
+        encoding=record.encoding,
+        runtime=record.runtime,
+        target=settings.target,
+        instances=settings.instances,
+        threads=settings.threads,
+        batch=settings.batch.max_size,
+        batch_delay_ms=settings.batch.max_delay_ms,
+        memory=settings.memory,
+        run_limit_ms=settings.deadline_ms,
+        load_timeout_ms=settings.load_timeout_ms,
+        warm_up=settings.warm_up,
+    )
+    process = hashlib.sha256(msgspec.json.encode(spec, enc_hook=int)).hexdigest()[:8]
+    return ModelPlan(
+        id=f"{record.id}.{process}",
+        name=record.name,
+        scope=record.scope,
+        digest=record.digest,
+        spec=spec,
+        settings=settings,
+        labels=record.labels,
+    )
+
+
+async def compile_functions(
+    plan: Plan, cache: Path, progress: Callable[[str, Artifact], None]
+) -> tuple[FunctionEntry, ...]:
+    """Compile what is not in `cache`, as many at once as there are cores. `progress` hears of each function.
+
+    Raises ProgramError for the first that is refused.
+    """
+    slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def one(function: FunctionRecord) -> FunctionEntry:
+        async with slots:
+            artifact = await compile_program(function.module, cache, INTERFACES, function.limits)
+        progress(function.name, artifact)
+        return FunctionEntry(
+            name=function.name,
+            tenant=function.tenant,
+            digest=artifact.digest,
+            artifact=str(artifact.path),
+            host=function.host,
+            routes=function.routes,
+            methods=function.methods,
+            limits=function.limits,
+            env=function.env,
+            args=function.args,
+            grants={name: plan.grants[record] for name, record in function.grants.items()},
+            allow_load=function.allow_load,
+        )
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(function)) for function in plan.functions]
+    return tuple(task.result() for task in tasks)
