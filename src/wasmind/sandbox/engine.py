@@ -1,0 +1,113 @@
+"""The engine: one per process. It holds Wasmtime's engine, the pool, the ticks and the turns of the
+guests."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from wasmind.errors import NodeError
+from wasmind.sandbox import ffi, settings
+from wasmind.sandbox.binding import current
+from wasmind.sandbox.deadline import Deadlines
+from wasmind.sandbox.scheduler import Scheduler
+from wasmind.sandbox.scratch import Scratch
+from wasmind.sandbox.ticker import Ticker
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_SPARE_SCRATCHES = 256
+_ENDED = b"the guest's budget is spent"
+
+
+class Engine:
+    """Runs guests; one per process, used by one thread.
+
+    `tick_ms` is how long a guest may hold the event loop before others get their turn; `stack` the guest's
+    stack in bytes. `pooling` says whether instances come from a pool, `instances` how many it holds; `notes`
+    explains, in words for the operator, whatever this machine does not allow.
+    """
+
+    def __init__(
+        self, tick_ms: float = 1.0, *, stack: int = 1 << 20, instances: int = settings.MOST_INSTANCES
+    ) -> None:
+        self.room = settings.room(instances)
+        self.stack = stack
+        self.tick_ns = int(tick_ms * 1e6)
+        config = settings.configure(self.room.profile, stack)
+        if self.room.instances:
+            settings.use_pool(config, self.room.instances)
+        self.pointer: int = ffi.engine_new(config)
+        self.ticker = Ticker(tick_ms / 1e3, self._tick)
+        self.scheduler = Scheduler()
+        self.deadlines = Deadlines()
+        self.live = 0
+        self._on_epoch = ffi.EpochCallback(self._epoch)
+        self.on_epoch: int = ctypes.cast(self._on_epoch, ctypes.c_void_p).value or 0
+        self._scratches: list[Scratch] = []
+
+    @property
+    def pooling(self) -> bool:
+        """Whether instances come from a pool."""
+        return self.room.instances > 0
+
+    @property
+    def instances(self) -> int:
+        """How many guests may exist at once; 0 when there is no pool and memory alone limits them."""
+        return self.room.instances
+
+    @property
+    def notes(self) -> list[str]:
+        """What this machine does not allow, and what would."""
+        return list(self.room.notes)
+
+    def close(self) -> None:
+        """Stop ticking and free the engine. Every guest is closed first. Raises NodeError otherwise."""
+        if self.live:
+            raise NodeError("the engine is still running guests", remedy="close them first")
+        if self.pointer:
+            self.ticker.close()
+            ffi.engine_delete(self.pointer)
+            self.pointer = 0
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def borrow_scratch(self) -> Scratch:
+        """Return memory that C may write to while a guest lives; `return_scratch` takes it back, without an
+        outcome left."""
+        return self._scratches.pop() if self._scratches else Scratch()
+
+    def return_scratch(self, scratch: Scratch) -> None:
+        """Keep it for the next guest."""
+        if len(self._scratches) < _SPARE_SCRATCHES:
+            self._scratches.append(scratch)
+
+    def _tick(self) -> None:
+        ffi.increment_epoch(self.pointer)
+
+    def _epoch(self, _context: int, _data: int, delta: int, kind: int) -> int:
+        """Decide what happens to the guest that was running when the epoch was raised; runs on its fiber."""
+        guest = current.guest
+        ctypes.c_uint64.from_address(delta).value = 1
+        answer = ctypes.c_uint8.from_address(kind)
+        answer.value = ffi.CONTINUE
+        error = 0
+        try:
+            if guest is not None:
+                held = guest.held_ns()
+                if guest.over_budget(held):
+                    error = ffi.error_new(_ENDED)
+                elif not guest.nested and 2 * held >= self.tick_ns:
+                    answer.value = ffi.YIELD
+        except BaseException as failure:  # noqa: BLE001 - none may leave a C callback; the guest keeps and raises it
+            if guest is not None:
+                guest.abandon(failure)
+            error = ffi.error_new(_ENDED)
+        return error

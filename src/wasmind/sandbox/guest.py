@@ -1,0 +1,392 @@
+"""One run of a program: a store, an instance and a fiber, with limits, a budget and a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import time
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+
+from wasmind.errors import GuestTrap, NodeError, WasmindError
+from wasmind.sandbox import ffi
+from wasmind.sandbox.binding import Wait, current
+from wasmind.sandbox.explain import budget_spent, deadline_passed, exited, host_failed, too_large
+from wasmind.sandbox.figures import Figures
+from wasmind.sandbox.memory import Memory
+from wasmind.sandbox.scratch import ERROR, FLAG, FUNCTION, INSTANCE, MEMORY, TRAP, Scratch
+from wasmind.sandbox.trap import explain_error, explain_trap, free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmind.config import Limits
+    from wasmind.sandbox.interface import HostFunction
+    from wasmind.sandbox.program import Function, Program
+
+Host = TypeVar("Host")
+
+_FIRST_SLICE_TICKS: Final = 2
+
+
+class Exit(BaseException):
+    """Ends a guest from inside a host function; no host function catches it by accident."""
+
+
+class Guest(Generic[Host]):
+    """One run of a program. `host` is where interfaces keep their state; `limits` are of `wasmind.config`.
+
+        guest = Guest(program, limits, host)
+        try:
+            await guest.run("_start")
+        finally:
+            guest.close()
+
+    It is used by one task. `figures` say what it used; `exit_code` is set once the guest has ended by itself.
+    A run that raises leaves the guest closed.
+    """
+
+    __slots__ = (
+        "_began", "_began_wall", "_budget_ns", "_clock", "_context", "_engine", "_expired", "_failure",
+        "_future", "_handles", "_paused", "_scratch", "_slot", "_store", "_task", "_waiting", "exit_code",
+        "figures", "finisher", "host", "limits", "memory", "nested", "program",
+    )  # fmt: skip
+
+    def __init__(self, program: Program, limits: Limits, host: Host) -> None:
+        self.program = program
+        self.limits = limits
+        self.host = host
+        self.figures = Figures()
+        self.memory = Memory()
+        self.exit_code: int | None = None
+        self.nested = 0
+        self.finisher: tuple[Wait, Callable[[], Any]] | None = None
+        self._engine = program.engine
+        self._began_wall = time.perf_counter_ns()
+        self._budget_ns = int(limits.cpu_ms * 1e6)
+        self._clock: Callable[[], int] = time.perf_counter_ns
+        self._began = self._store = self._context = self._future = 0
+        self._scratch: Scratch | None = None
+        self._failure: BaseException | None = None
+        self._waiting: Wait | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._paused = self._expired = False
+        self._slot = -1
+        self._handles: dict[str, tuple[Function, ctypes.Array[ctypes.c_char]]] = {}
+        self._engine.ticker.heed(self._budget_ns)
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    async def run(self, export: str = "_start") -> None:
+        """Instantiate the program and call an export without parameters; a library's `_initialize` comes
+        before.
+
+        Raises GuestTrap, GuestExit (for a status other than 0), CpuBudgetSpent, DeadlinePassed,
+        LimitExceeded, Overloaded, or the WasmindError that a host function raised.
+        """
+        await self.start()
+        if "_initialize" in self.program.functions and export != "_initialize":
+            await self.call("_initialize")
+        if self.exit_code is None:
+            await self.call(export)
+        if self.exit_code is None:
+            self.exit_code = 0
+
+    async def start(self) -> None:
+        """Instantiate the program; its start function runs, if it has one. Raises as `run` does."""
+        if self._scratch is not None or self.figures.wall_ns:
+            raise NodeError("a guest runs once")
+        program, limits, engine = self.program, self.limits, self._engine
+        if program.memory_least > limits.memory or program.table_least > limits.table_elements:
+            raise too_large(program, limits)
+        self._scratch = scratch = engine.borrow_scratch()
+        self._store = store = ffi.store_new(engine.pointer, None, None)
+        self._context = context = ffi.store_context(store)
+        engine.live += 1
+        ffi.store_limiter(store, limits.memory, limits.table_elements, -1, -1, -1)
+        ffi.set_epoch_deadline(context, 1)
+        ffi.store_on_epoch(store, engine.on_epoch, None, None)
+        at = scratch.address
+        await self._finish(ffi.instantiate(program.pointer, context, at + INSTANCE, at + TRAP, at + ERROR))
+        name = program.memory_name
+        if name and self._context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
+            self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, engine.room.profile.moves)
+
+    async def call(self, export: str, *values: float) -> tuple[Any, ...]:
+        """Call an export of the running instance and return its results; integers are unsigned.
+
+        Raises as `run` does. Nothing is returned when the guest exited instead.
+        """
+        function = self.program.function(export)
+        context, scratch = self._context, self._scratch
+        if not context or scratch is None or self._future:
+            raise NodeError(
+                "the guest cannot be called", cause="it was not started, has ended, or is running"
+            )
+        arguments, results = scratch.place(function, function.checked(values))
+        name, at = function.name, scratch.address
+        if not ffi.export_get(context, at + INSTANCE, name, len(name), at + FUNCTION):
+            raise NodeError(f"the instance has no export {export!r}")
+        handle = at + FUNCTION + ffi.EXTERN_OFFSET
+        taken, given = len(function.signature.parameters), len(function.signature.results)
+        await self._finish(ffi.call(context, handle, arguments, taken, results, given, at + TRAP, at + ERROR))
+        return scratch.results(function) if given and self.exit_code is None else ()
+
+    async def _finish(self, future: int) -> None:
+        """Poll a future to its end, giving way in between; raise what it ended with. Closes the guest if that
+        is an end."""
+        self._future = future
+        try:
+            while not self._poll():
+                self.over_budget(0)
+                if self._failure is None:
+                    await self._pause()
+                if self._failure is not None:
+                    break
+            else:
+                ffi.future_delete(future)
+                self._future = 0
+            self._outcome()
+        except BaseException:
+            self.close()
+            raise
+
+    def _poll(self) -> bool:
+        """Run the fiber until it ends, waits or yields; says whether it has ended."""
+        if current.guest is not None:
+            raise NodeError("a guest cannot be run from inside a host function")
+        ticker, memory = self._engine.ticker, self.memory
+        done: bool = False
+        current.guest = self
+        memory.asks = True
+        self._began = self._clock()
+        ticker.polls += 1
+        ticker.polling = True
+        if ticker.asleep:
+            ticker.wake()
+        try:
+            done = ffi.future_poll(self._future)
+        finally:
+            ticker.polling = False
+            self.figures.cpu_ns += self._clock() - self._began
+            memory.asks = done
+            current.guest = None
+        return done
+
+    async def _pause(self) -> None:
+        """Let others run: until the host function's wait is over, or until the guest's next turn."""
+        if self._task is None:
+            self._watch()
+        if self._expired:
+            raise deadline_passed(self.limits)
+        wait, self._waiting = self._waiting, None
+        self._paused = True
+        try:
+            if wait is not None:
+                await self._wait(wait)
+            if wait is None or (self.figures.cpu_ns > self._engine.tick_ns and len(self._engine.scheduler)):
+                await self._engine.scheduler.turn(self.figures.cpu_ns)
+        except asyncio.CancelledError:
+            if self._cut_short():
+                raise deadline_passed(self.limits) from None
+            raise
+        finally:
+            self._paused = False
+
+    async def _wait(self, wait: Wait) -> None:
+        began = time.perf_counter_ns()
+        try:
+            value = await wait.awaitable
+        except asyncio.CancelledError as error:
+            if self._expired or self._task is None or self._task.cancelling():
+                raise
+            self.fail(wait.host, error)  # what it awaited was cancelled, not the guest
+        except BaseException as error:  # noqa: BLE001 - it ends the guest, which raises it
+            self.fail(wait.host, error)
+        else:
+            self._settle(wait, value)
+        finally:
+            self.figures.waited_ns += time.perf_counter_ns() - began
+
+    def _settle(self, wait: Wait, value: Any) -> None:
+        try:
+            if wait.host.finishes:
+                self.finisher = wait, value
+            else:
+                wait.settle(value)
+                if self._scratch is not None:
+                    self._scratch.view[FLAG] = 1
+        except Exception as error:  # noqa: BLE001 - a result of the wrong type: it ends the guest, which raises it
+            self.fail(wait.host, error)
+
+    def _watch(self) -> None:
+        self._task = asyncio.current_task()
+        left = self.limits.wall_ms / 1e3 - (time.perf_counter_ns() - self._began_wall) / 1e9
+        self._slot = self._engine.deadlines.watch(self, asyncio.get_running_loop().time() + left)
+
+    def _cut_short(self) -> bool:
+        """Whether a cancellation was the deadline's alone, and not somebody else's too."""
+        return self._expired and self._task is not None and not self._task.uncancel()
+
+    def expire(self) -> None:
+        """The wall deadline has passed: end the guest's wait, or its next one."""
+        self._expired = True
+        if self._paused and self._task is not None:
+            self._task.cancel()
+
+    def _outcome(self) -> None:
+        """Raise what ended the guest, if anything did."""
+        if self._scratch is None:
+            return
+        trap, error = self._scratch.take_outcome()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            free(trap, error)
+            if isinstance(failure, Exit):
+                self.close()
+                if self.exit_code:
+                    raise exited(self.exit_code)
+                return
+            raise failure
+        if trap:
+            raise explain_trap(trap, self.memory.size, self.limits.memory)
+        if error:
+            raise explain_error(error)
+
+    def close(self) -> None:
+        """Drop the fiber and the store, suspended or not; harmless when done already."""
+        if current.guest is self:
+            raise NodeError("a guest cannot be closed from inside its own host function")
+        wait, self._waiting = self._waiting, None
+        if wait is not None:
+            wait.dispose()
+        store, self._store = self._store, 0
+        if store:
+            if self._future:
+                ffi.future_delete(self._future)
+                self._future = 0
+            self.memory.refresh()
+            self.figures.memory_peak = self.memory.size
+            self.memory.detach()
+            self._handles.clear()
+            self.finisher = None
+            ffi.store_delete(store)
+            self._context = 0
+            self._engine.live -= 1
+            if self._slot >= 0:
+                self._engine.deadlines.forget(self, self._slot)
+            if self._scratch is not None:
+                free(*self._scratch.take_outcome())
+                self._engine.return_scratch(self._scratch)
+                self._scratch = None
+            self._task = None
+        if not self.figures.wall_ns:
+            self.figures.wall_ns = time.perf_counter_ns() - self._began_wall
+
+    def __del__(self) -> None:
+        if getattr(self, "_store", 0):
+            self.close()
+
+    # --- for host functions ---------------------------------------------------------------------------------
+
+    def exit(self, code: int) -> NoReturn:
+        """End the guest with an exit status, from inside a host function."""
+        self.exit_code = code
+        raise Exit
+
+    def call_nested(self, export: str, *values: float) -> Any:
+        """Call an export from inside a plain host function, and return its first result, or None if it has
+        none.
+
+        Guest code that runs in such a call cannot wait and does not yield. Raises what ended it, as `run`
+        does.
+        """
+        if current.guest is not self or self._scratch is None:
+            raise NodeError("only a host function that the guest is calling can call it back")
+        function, handle = self._handles.get(export) or self._handle(export)
+        values = function.checked(values)
+        taken, given = len(values), len(function.signature.results)
+        cells = ctypes.create_string_buffer(ffi.RAW_SIZE * max(taken, given, 1))
+        function.raw_arguments.pack_into(cells, 0, *values)
+        trap = ctypes.c_size_t()
+        self.nested += 1
+        try:
+            error = ffi.call_nested(
+                self._context,
+                ctypes.addressof(handle) + ffi.EXTERN_OFFSET,
+                ctypes.addressof(cells),
+                max(taken, given),
+                ctypes.addressof(trap),
+            )
+        finally:
+            self.nested -= 1
+        if error or trap.value:
+            if self._failure is not None:
+                free(trap.value, error)
+                raise self._failure
+            raise (
+                explain_trap(trap.value, self.memory.size, self.limits.memory)
+                if trap.value
+                else explain_error(error)
+            )
+        return function.raw_results.unpack_from(cells)[0] if given else None
+
+    def _handle(self, export: str) -> tuple[Function, ctypes.Array[ctypes.c_char]]:
+        function = self.program.function(export)
+        item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
+        at, name = self._scratch.address if self._scratch else 0, function.name
+        if not ffi.export_get(self._context, at + INSTANCE, name, len(name), ctypes.addressof(item)):
+            raise NodeError(f"the instance has no export {export!r}")
+        self._handles[export] = function, item
+        return function, item
+
+    def suspend(self, wait: Wait) -> int:
+        """Keep what a host function waits for (binding's side of `_pause`); returns the address of the flag
+        that ends it."""
+        if self.nested or self._scratch is None:
+            wait.dispose()
+            raise GuestTrap(
+                f"{wait.host} would wait",
+                cause="it was called by guest code that the host is calling back, which cannot be suspended",
+            )
+        self.memory.refresh()
+        self._scratch.view[FLAG] = 0
+        self._waiting = wait
+        return self._scratch.address + FLAG
+
+    def fail(self, host: HostFunction, error: BaseException) -> None:
+        """Keep what ends the guest; the first failure counts. Errors of our tree, exits and interrupts stay
+        themselves."""
+        if isinstance(error, (WasmindError, Exit)) or not isinstance(
+            error, (Exception, asyncio.CancelledError)
+        ):
+            self.abandon(error)
+        else:
+            self.abandon(host_failed(host, error))
+
+    def abandon(self, failure: BaseException) -> None:
+        """Keep what ends the guest; the first failure counts."""
+        if self._failure is None:
+            self._failure = failure
+
+    # --- for the engine's ticks -----------------------------------------------------------------------------
+
+    def held_ns(self) -> int:
+        """How long the running poll has held the event loop, in CPU time.
+
+        Polls are timed by the wall clock, which costs a tenth of the thread's CPU clock and says the same of
+        a short poll. The first tick that finds a guest running turns to the CPU clock, so that time the
+        system took away is not charged.
+        """
+        if self._clock is time.perf_counter_ns:
+            held = min(time.perf_counter_ns() - self._began, _FIRST_SLICE_TICKS * self._engine.ticker.look_ns)
+            self._clock = time.thread_time_ns
+            self._began = time.thread_time_ns() - held
+            return held
+        return self._clock() - self._began
+
+    def over_budget(self, held_ns: int) -> bool:
+        """Whether the CPU budget is spent; if so, that ends the guest."""
+        if self.figures.cpu_ns + held_ns <= self._budget_ns:
+            return False
+        self.abandon(budget_spent(self.limits, self.figures, held_ns))
+        return True

@@ -1,0 +1,163 @@
+"""A guest's linear memory: the only way to read or write it, every access checked against its bounds."""
+
+from __future__ import annotations
+
+import ctypes
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from wasmind.errors import MemoryFault, MissingMemory
+from wasmind.sandbox import ffi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WRITABLE = 0x200  # PyBUF_WRITE
+_over: Callable[[int, int, int], memoryview] = ctypes.pythonapi.PyMemoryView_FromMemory
+_over.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)  # type: ignore[attr-defined]
+_over.restype = ctypes.py_object  # type: ignore[attr-defined]
+
+_u16 = Struct("<H")
+_u32 = Struct("<I")
+_u64 = Struct("<Q")
+_f32 = Struct("<f")
+_f64 = Struct("<d")
+_EMPTY = memoryview(b"")
+
+
+class Memory:
+    """One guest's memory, from address 0 to `size`.
+
+    Addresses and lengths come from the guest and may be anything; an access that is not wholly inside raises
+    MemoryFault. The bounds are kept here and asked for again when an access misses them, since memory only
+    grows. Where memory may move as it grows (`moves`), they are asked for before each access. While the guest
+    is suspended nothing grows, and Wasmtime must not be asked.
+    """
+
+    __slots__ = ("_context", "_handle", "_moves", "_view", "asks", "size")
+
+    def __init__(self) -> None:
+        self._view = _EMPTY
+        self._handle = 0
+        self._context = 0
+        self._moves = False
+        self.size = 0
+        self.asks = False
+        """Whether Wasmtime may be asked: only while the guest's fiber runs, or has ended."""
+
+    def attach(self, context: int, handle: int, moves: bool) -> None:
+        """Begin: `handle` is the address of a `wasmtime_memory_t` that outlives this."""
+        self._context, self._handle, self._moves = context, handle, moves
+        self.refresh()
+
+    def detach(self) -> None:
+        """End: every later access is a fault."""
+        self._view, self._handle, self.asks, self._moves = _EMPTY, 0, False, False
+
+    def refresh(self) -> None:
+        """Ask Wasmtime for the bounds; nothing when there is no memory."""
+        if self._handle:
+            size = ffi.memory_size(self._context, self._handle)
+            if size != self.size or self._moves or not self._view:
+                self._view = (
+                    _over(ffi.memory_data(self._context, self._handle), size, _WRITABLE) if size else _EMPTY
+                )
+                self.size = size
+
+    def _reach(self, pointer: int, length: int) -> memoryview:
+        """Return a view that holds `length` bytes at `pointer`. Raises MemoryFault."""
+        if self._moves and self.asks:
+            self.refresh()
+        if pointer >= 0 and length >= 0:
+            if pointer + length <= len(self._view):
+                return self._view
+            if self.asks:
+                self.refresh()
+                if pointer + length <= len(self._view):
+                    return self._view
+        raise self._fault(pointer, length)
+
+    def _fault(self, pointer: int, length: int) -> MemoryFault:
+        if not self._handle:
+            return MissingMemory(
+                "the function has no memory to read or write",
+                cause='it exports no memory named "memory", or it has ended',
+                remedy='export the memory as "memory"',
+            )
+        return MemoryFault(
+            f"{length} bytes at {pointer:#x} are outside the function's memory",
+            cause=f"its memory ends at {len(self._view):#x}",
+            remedy="check the pointer and the length that the function passes",
+        )
+
+    def view(self, pointer: int, length: int) -> memoryview:
+        """`length` writable bytes in place: valid until the guest runs again, and never to be kept."""
+        return self._reach(pointer, length)[pointer : pointer + length]
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """Return a copy of `length` bytes."""
+        return bytes(self._reach(pointer, length)[pointer : pointer + length])
+
+    def write(self, pointer: int, data: bytes | bytearray | memoryview) -> None:
+        """Write contiguous bytes."""
+        if isinstance(data, memoryview) and data.format != "B":
+            data = data.cast("B")
+        end = pointer + len(data)
+        self._reach(pointer, len(data))[pointer:end] = data
+
+    def u8(self, pointer: int) -> int:
+        """One byte."""
+        return self._reach(pointer, 1)[pointer]
+
+    def u16(self, pointer: int) -> int:
+        """Two bytes, little-endian, unsigned, at any alignment."""
+        return self._unpack(_u16, pointer)
+
+    def u32(self, pointer: int) -> int:
+        """Four bytes, little-endian, unsigned, at any alignment."""
+        return self._unpack(_u32, pointer)
+
+    def u64(self, pointer: int) -> int:
+        """Eight bytes, little-endian, unsigned, at any alignment."""
+        return self._unpack(_u64, pointer)
+
+    def set_u8(self, pointer: int, value: int) -> None:
+        """Write one byte."""
+        self._reach(pointer, 1)[pointer] = value
+
+    def set_u16(self, pointer: int, value: int) -> None:
+        """Write two bytes."""
+        _u16.pack_into(self._reach(pointer, 2), pointer, value)
+
+    def set_u32(self, pointer: int, value: int) -> None:
+        """Write four bytes."""
+        _u32.pack_into(self._reach(pointer, 4), pointer, value)
+
+    def set_u64(self, pointer: int, value: int) -> None:
+        """Write eight bytes."""
+        _u64.pack_into(self._reach(pointer, 8), pointer, value)
+
+    def set_f32(self, pointer: int, value: float) -> None:
+        """Write an f32."""
+        _f32.pack_into(self._reach(pointer, 4), pointer, value)
+
+    def set_f64(self, pointer: int, value: float) -> None:
+        """Write an f64."""
+        _f64.pack_into(self._reach(pointer, 8), pointer, value)
+
+    def u32s(self, pointer: int, count: int) -> tuple[int, ...]:
+        """`count` values of four bytes that follow each other."""
+        data = self.view(pointer, 4 * count)
+        return Struct(f"<{count}I").unpack(data)
+
+    def unpack(self, layout: Struct, pointer: int) -> tuple[Any, ...]:
+        """Read a record by its layout."""
+        return layout.unpack_from(self._reach(pointer, layout.size), pointer)
+
+    def pack(self, layout: Struct, pointer: int, *values: Any) -> None:
+        """Write a record by its layout."""
+        layout.pack_into(self._reach(pointer, layout.size), pointer, *values)
+
+    def _unpack(self, layout: Struct, pointer: int) -> int:
+        value: int = layout.unpack_from(self._reach(pointer, layout.size), pointer)[0]
+        return value

@@ -1,0 +1,155 @@
+"""A program ready to run: its artifact mapped, its imports linked, its exports known."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wasmind.errors import ProgramError, UnknownImport
+from wasmind.sandbox import ffi
+from wasmind.sandbox.imports import check_imports, provided
+from wasmind.sandbox.trap import explain_error
+from wasmind.sandbox.values import Kind, Scalar, Signature, checked_layout, raw_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from struct import Struct
+
+    from wasmind.sandbox.artifact import Artifact
+    from wasmind.sandbox.engine import Engine
+    from wasmind.sandbox.interface import HostFunction, Interface
+
+_READ = {Kind.I32: "I", Kind.I64: "Q", Kind.F32: "f", Kind.F64: "d"}
+_MASK = {Kind.I32: 0xFFFF_FFFF, Kind.I64: 0xFFFF_FFFF_FFFF_FFFF}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """An exported function: how its arguments and results lie in memory. Integers are unsigned."""
+
+    name: bytes
+    signature: Signature
+    arguments: Struct
+    results: Struct
+    raw_arguments: Struct
+    raw_results: Struct
+
+    def checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Bring values into the range of their types; a negative integer is taken as its bits. Raises
+        TypeError."""
+        kinds = self.signature.parameters
+        if len(values) != len(kinds):
+            raise TypeError(f"{self.name.decode()} takes {self.signature}, got {len(values)} values")
+        return tuple(v & _MASK[k] if k in _MASK else float(v) for v, k in zip(values, kinds, strict=True))
+
+
+class Program:
+    """A program that guests run; it is loaded once per engine, and must outlive its guests."""
+
+    def __init__(
+        self, engine: Engine, artifact: Artifact, linked: tuple[HostFunction, ...], pointer: int
+    ) -> None:
+        self.engine = engine
+        self.artifact = artifact
+        self.pointer = pointer
+        self.functions = _functions(artifact)
+        self.memory_name = (
+            b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""
+        )
+        self.memory_least = max(artifact.outline.memories, default=0)
+        self.table_least = max(artifact.outline.tables, default=0)
+        self._linked = linked  # keeps the callbacks alive
+
+    @classmethod
+    def load(cls, engine: Engine, artifact: Artifact, interfaces: Iterable[Interface]) -> Program:
+        """Map the artifact and link it; nothing is compiled. Raises ProgramError."""
+        interfaces = tuple(interfaces)
+        check_imports(artifact.outline, interfaces)
+        if artifact.profile != engine.room.profile.name or artifact.stack != engine.stack:
+            raise ProgramError(
+                "the program was compiled for another configuration",
+                cause=f"for {artifact.profile} memories and {artifact.stack} bytes of stack; "
+                f"this process has {engine.room.profile.name} memories and {engine.stack} bytes",
+                remedy="compile it again under the limits that this process has",
+            )
+        module = ctypes.c_size_t()
+        error = ffi.module_deserialize_file(engine.pointer, bytes(artifact.path), ctypes.addressof(module))
+        if error:
+            raise ProgramError(
+                f"the artifact {artifact.path.name} cannot be loaded",
+                cause=ffi.take_error(error).partition("\n")[0],
+                remedy="compile the program again on this machine",
+            )
+        linked = tuple(provided(interfaces)[item.module, item.name] for item in artifact.imports)
+        try:
+            pointer = _link(engine, module.value, linked)
+        finally:
+            ffi.module_delete(module.value)
+        return cls(engine, artifact, linked, pointer)
+
+    def close(self) -> None:
+        """Free it. Guests that run it are closed first."""
+        if self.pointer:
+            ffi.instance_pre_delete(self.pointer)
+            self.pointer = 0
+
+    def __del__(self) -> None:
+        self.close()
+
+    def function(self, name: str) -> Function:
+        """Return an exported function. Raises ProgramError, which names those that exist."""
+        try:
+            return self.functions[name]
+        except KeyError:
+            raise ProgramError(
+                f"the program exports no function {name!r}",
+                cause=f"it exports {', '.join(sorted(self.functions)) or 'none'}",
+                remedy='a command exports "_start": build an executable, not a library'
+                if name == "_start"
+                else None,
+            ) from None
+
+
+def _link(engine: Engine, module: int, functions: Iterable[HostFunction]) -> int:
+    linker = ffi.linker_new(engine.pointer)
+    try:
+        for host in set_of(functions):
+            module_name, name = host.module.encode(), host.name.encode()
+            callback = ctypes.cast(host.callback, ctypes.c_void_p).value
+            kind = ffi.functype(
+                *(tuple(k.number for k in ks) for ks in (host.signature.parameters, host.signature.results))
+            )
+            define = ffi.linker_define_async if host.suspends else ffi.linker_define
+            error = define(linker, module_name, len(module_name), name, len(name), kind, callback, None, None)
+            ffi.functype_delete(kind)
+            if error:
+                raise UnknownImport(f"{host} cannot be linked", cause=ffi.take_error(error))
+        pre = ctypes.c_size_t()
+        error = ffi.linker_instantiate_pre(linker, module, ctypes.addressof(pre))
+        if error:
+            raise ProgramError("the program cannot be linked", cause=explain_error(error).cause)
+        return pre.value
+    finally:
+        ffi.linker_delete(linker)
+
+
+def set_of(functions: Iterable[HostFunction]) -> list[HostFunction]:
+    """Each function once: a module may import the same one several times."""
+    return list({id(function): function for function in functions}.values())
+
+
+def _functions(artifact: Artifact) -> dict[str, Function]:
+    return {
+        export.name: Function(export.name.encode(), export.signature, *_layouts(export.signature))
+        for export in artifact.exports
+        if export.kind == "function" and export.signature
+    }
+
+
+def _layouts(signature: Signature) -> tuple[Struct, Struct, Struct, Struct]:
+    parameters, results = (
+        tuple(Scalar(kind.value, kind, _READ[kind]) for kind in kinds)
+        for kinds in (signature.parameters, signature.results)
+    )
+    return checked_layout(parameters), checked_layout(results), raw_layout(parameters), raw_layout(results)
