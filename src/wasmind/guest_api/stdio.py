@@ -1,7 +1,8 @@
-"""A guest's standard streams, as its host sees them: where stdin's bytes come from, where stdout's and stderr's go.
+"""A guest's standard streams, as its host sees them: where stdin's bytes come from, where stdout's and
+stderr's go.
 
-Both protocols have a fast path that never suspends the guest: bytes at hand are taken at once, and bytes written are
-kept until a bounded window is full.
+Both protocols have a fast path that never suspends the guest: bytes at hand are taken at once, and bytes
+written are kept until a bounded window is full.
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ class Source(Protocol):
     terminal: bool
     """Whether a person types it, so that the guest's library buffers by lines."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has an answer now."""
+
     def take(self, limit: int) -> Buffer | None:
-        """Give 1 to `limit` bytes at hand, b"" at the end, or None when one has to wait. `limit` is at least 1."""
+        """Give 1 to `limit` bytes at hand, b"" at the end, or None when one has to wait. `limit` is at least
+        1.
+        """
 
     async def wait(self) -> None:
         """Wait until `take` has an answer. May raise what ended the stream; that ends the guest."""
@@ -35,7 +42,9 @@ class Sink(Protocol):
     """Whether a person reads it, so that the guest's library buffers by lines."""
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        """Take `data`. What it returns must be awaited before the next write: the reader is slower than the guest."""
+        """Take `data`. What it returns must be awaited before the next write: the reader is slower than the
+        guest.
+        """
 
     def flush(self) -> None:
         """Start passing on what is kept: the guest is about to wait for something else."""
@@ -53,6 +62,11 @@ class BytesSource:
         self._data = data
         self._position = 0
         self.terminal = False
+
+    @property
+    def ready(self) -> bool:
+        """Always."""
+        return True
 
     def take(self, limit: int) -> Buffer:
         """Give the next bytes."""
@@ -102,24 +116,30 @@ class FileSource:
         self._fd = fd
         self.terminal = os.isatty(fd)
 
+    @property
+    def ready(self) -> bool:
+        """Whether reading would not block; a file never does."""
+        return bool(select.select((self._fd,), (), (), 0)[0])
+
     def take(self, limit: int) -> bytes | None:
-        """Read what is there. A file is always ready."""
-        ready, _, _ = select.select((self._fd,), (), (), 0)
-        return os.read(self._fd, min(limit, 1 << 20)) if ready else None
+        """Read what is there."""
+        return os.read(self._fd, min(limit, 1 << 20)) if self.ready else None
 
     async def wait(self) -> None:
         """Wait until the descriptor is readable."""
         loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-        loop.add_reader(self._fd, lambda: readable.done() or readable.set_result(None))
+        readable = asyncio.Event()
+        loop.add_reader(self._fd, readable.set)
         try:
-            await readable
+            await readable.wait()
         finally:
             loop.remove_reader(self._fd)
 
 
 class FileSink:
-    """An output to a file descriptor of this process; it blocks while its reader is slow, as a command's output does."""
+    """An output to a file descriptor of this process; it blocks while its reader is slow, as a command's
+    output does.
+    """
 
     __slots__ = ("_fd", "terminal")
 

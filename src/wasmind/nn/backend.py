@@ -1,4 +1,4 @@
-"""The seam between the wasi-nn domain and whatever runs an inference: a process here, or a server elsewhere."""
+"""The seam between the wasi-nn domain and whatever runs an inference: a process here, a server elsewhere."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ class Outputs(Protocol):
     """The outputs of one inference, in the signature's order. Their data is valid until `release`."""
 
     tensors: tuple[Tensor, ...]
+    queue_ns: int
+    """Time the inference waited before it ran, as the backend tells; 0 where it does not."""
+    compute_ns: int
+    """Time the framework ran."""
 
     def release(self) -> None:
         """Give the memory back. Releasing twice is harmless; the tensors' data must not be read after it."""
@@ -38,10 +42,13 @@ class Backend(Protocol):
         """Names, types and shapes of inputs and outputs. Raises ModelUnavailable while it is not known."""
 
     def lease(self, size: int) -> Lease:
-        """Borrow `size` bytes for an input; never blocks (falls back to private memory when the shared is full)."""
+        """Borrow `size` bytes for an input; never blocks (falls back to private memory when the shared is
+        full).
+        """
 
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> Outputs:
-        """Run once. `inputs` are in the signature's order, validated, their data leased from this backend or private.
+        """Run once. `inputs` are in the signature's order, validated, their data leased from this backend or
+        private.
 
         `deadline` is an `asyncio` loop time. Cancelling the awaiting task cancels the inference.
         Raises InferenceTimeout, ModelBusy, ModelDied, ModelUnavailable, RuntimeFailed.

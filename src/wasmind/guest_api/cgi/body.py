@@ -13,7 +13,9 @@ Raises BodyTimeout, BodyTooLarge, ClientGone: they end the guest and are the run
 
 
 class BodySource:
-    """A `stdio.Source` that asks for a part of the body only when the guest reads, and holds one part at most."""
+    """A `stdio.Source` that asks for a part of the body only when the guest reads, and holds one part at
+    most.
+    """
 
     __slots__ = ("_ended", "_part", "_position", "_receive", "terminal")
 
@@ -25,15 +27,18 @@ class BodySource:
         self._ended = receive is None
         self.terminal = False
 
+    @property
+    def ready(self) -> bool:
+        """Whether bytes, or the end, are at hand."""
+        return self._ended or self._position < len(self._part)
+
     def take(self, limit: int) -> memoryview | bytes | None:
         """Give what is at hand."""
         start = self._position
-        left = len(self._part) - start
-        if left <= 0:
+        if start >= len(self._part):
             return b"" if self._ended else None
-        end = start + min(limit, left)
-        self._position = end
-        return memoryview(self._part)[start:end]
+        self._position = min(start + limit, len(self._part))
+        return memoryview(self._part)[start : self._position]
 
     async def wait(self) -> None:
         """Receive the next part."""

@@ -14,10 +14,10 @@ The edge does this::
     finally:
         guest.close()
 
-`request` is a `cgi.Request`; `receive` an async callable that gives the body's next part, b"" at the end (it bounds
-size and time by raising); `response` has `async start(status, headers)` and `async body(chunk, more)`; `session` is
-the guest's wasi-nn state, which `run` closes; `log` takes what the guest writes to stderr, raw; `note` takes lines
-that explain to the function's author why a call was refused.
+`request` is a `cgi.Request`; `receive` an async callable that gives the body's next part, b"" at the end (it
+bounds size and time by raising); `response` has `async start(status, headers)` and `async body(chunk, more)`;
+`session` is the guest's wasi-nn state, which `run` closes; `log` takes what the guest writes to stderr, raw;
+`note` takes lines that explain to the function's author why a call was refused.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Exchange:
     async def run(self, guest: Guest[CommandHost]) -> None:
         """Run the guest to its end and send all of its response.
 
-        Raises MalformedResponse, GuestExit (for a status other than 0 without a response), whatever `Guest.run`
-        raises, and whatever `receive` and `response` raise. A guest that exits with an error after it wrote a whole
-        head has answered: its response is sent, and the exit status is noted.
+        Raises MalformedResponse, GuestExit (for a status other than 0 without a response), whatever
+        `Guest.run` raises, and whatever `receive` and `response` raise. A guest that exits with an error
+        after it wrote a whole head has answered: its response is sent, and the exit status is noted.
         """
         try:
             try:

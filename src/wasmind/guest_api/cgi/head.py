@@ -47,7 +47,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 def split(data: bytes | bytearray) -> tuple[bytes, int] | None:
-    """Find the end of the head in all that came so far: its lines, and where the body begins; None if it is not there.
+    """Find the end of the head in all that came so far: its lines, and where the body begins; None if it is
+    not there.
 
     Raises MalformedResponse when there can be no end: the head is over its limit.
     """
@@ -127,5 +128,5 @@ def _malformed(cause: str) -> MalformedResponse:
     return MalformedResponse(
         "the function wrote no CGI response",
         cause=cause,
-        remedy="write header lines such as `Status: 200 OK` and `Content-Type: text/plain`, an empty line, then the body",
+        remedy="write header lines such as `Content-Type: text/plain`, an empty line, then the body",
     )

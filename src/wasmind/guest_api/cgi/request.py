@@ -49,9 +49,11 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Environment:
-    """A function's configured environment and arguments, encoded once; `variables` adds what one request brings.
+    """A function's configured environment and arguments, encoded once; `variables` adds what one request
+    brings.
 
-    Meta-variables win over configured variables of the same name, and configured ones over `HTTP_*` of the client.
+    Meta-variables win over configured variables of the same name, and configured ones over `HTTP_*` of the
+    client.
     """
 
     __slots__ = ("_configured", "_names", "arguments")
@@ -102,16 +104,17 @@ class Environment:
             if not prefix or prefix in self._names:
                 continue
             if prefix in found:  # RFC 3875, 4.1.18: one variable; RFC 6265, 5.4 for cookies
-                value = found[prefix] + (b"; " if name == b"cookie" else b", ") + value
-            found[prefix] = value
+                found[prefix] += (b"; " if name == b"cookie" else b", ") + value
+            else:
+                found[prefix] = value
         return [prefix + value for prefix, value in found.items()]
 
 
 _META = frozenset(
     name + b"="
     for name in (
-        b"REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING REQUEST_URI REQUEST_SCHEME SERVER_NAME SERVER_PORT "
-        b"SERVER_PROTOCOL REMOTE_ADDR REMOTE_PORT HTTPS CONTENT_TYPE CONTENT_LENGTH"
+        b"REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING REQUEST_URI REQUEST_SCHEME SERVER_NAME "
+        b"SERVER_PORT SERVER_PROTOCOL REMOTE_ADDR REMOTE_PORT HTTPS CONTENT_TYPE CONTENT_LENGTH"
     ).split()
 )
 
@@ -119,8 +122,8 @@ _META = frozenset(
 def _prefix(name: bytes) -> bytes:
     """`HTTP_NAME=` for a header, or b"" for one that no variable may carry.
 
-    `Proxy` would become HTTP_PROXY, which client libraries obey (httpoxy, CVE-2016-5385); a name with an underscore
-    would be taken for the one with a hyphen.
+    `Proxy` would become HTTP_PROXY, which client libraries obey (httpoxy, CVE-2016-5385); a name with an
+    underscore would be taken for the one with a hyphen.
     """
     lower = name.lower()
     allowed = lower != b"proxy" and _TOKEN.match(lower)

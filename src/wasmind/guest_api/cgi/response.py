@@ -1,8 +1,8 @@
 """What a CGI program writes to its stdout, sent to the client as an HTTP response.
 
-A response that fits the window goes out whole at the end, with a Content-Length. A longer one is streamed, and the
-guest waits while the client is slow. Whatever is kept goes out when the guest is about to wait for something else,
-so that a stream of tokens reaches its reader token by token.
+A response that fits the window goes out whole at the end, with a Content-Length. A longer one is streamed,
+and the guest waits while the client is slow. Whatever is kept goes out when the guest is about to wait for
+something else, so that a stream of tokens reaches its reader token by token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Response(Protocol):
     """Where a response goes; the edge implements it."""
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head. Names are in lower case; without `content-length` the body is framed by the server."""
+        """Send the head. Without `content-length` the server frames the body. Names are in lower case."""
 
     async def body(self, chunk: bytes, more: bool) -> None:
         """Send a part of the body; returns when there is room for more. The last call has `more` False."""
@@ -86,7 +86,7 @@ class ResponseWriter:
         return self.finish() if self._head is not None else None
 
     async def finish(self) -> None:
-        """Send the rest. Raises MalformedResponse when there is no response, or less of it than it promised."""
+        """Send the rest. Raises MalformedResponse when there is no response, or less than it promised."""
         if self._closed:
             return
         if self._head is None:
@@ -129,7 +129,7 @@ class ResponseWriter:
         if self._head.length is not None and self._written > self._head.length:
             raise MalformedResponse(
                 "the function's response is longer than it promised",
-                cause=f"Content-Length is {self._head.length}, and at least {self._written} bytes of body came",
+                cause=f"Content-Length is {self._head.length}, and {self._written} bytes came",
                 remedy="leave Content-Length out: it is added",
             )
         if self._silent(self._head):

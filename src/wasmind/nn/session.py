@@ -1,0 +1,180 @@
+"""One guest's wasi-nn state: its graphs and execution contexts by handle, within its limits."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from wasmind.config import Limits
+from wasmind.errors import InvalidArgument, InvalidEncoding, TooLarge, UnsupportedOperation
+from wasmind.nn import encoding as encodings
+from wasmind.nn.context import ExecutionContext, Memory, Timing
+from wasmind.nn.encoding import Encoding, Target
+from wasmind.nn.graph import Graph, Models
+from wasmind.nn.tensor import Buffer
+
+MAX_NAME = 256
+"""Bytes of a model's name; no model has a longer one."""
+
+MAX_BUILDERS = 2
+"""OpenVINO takes two (its XML, then its weights), every other encoding one."""
+
+_FIRST = 1 << 30
+Resource = TypeVar("Resource", Graph, ExecutionContext)
+
+
+class Session:
+    """Graphs, contexts and tensors of one guest.
+
+    A handle is a number that begins at a random place and is never given twice, so a stale one, a guessed one
+    and another guest's resolve to nothing. Handles fit 31 bits and are never 0. `close` frees everything.
+    """
+
+    __slots__ = ("_contexts", "_graphs", "_limits", "_memory", "_models", "_next", "_tenant", "timing")
+
+    def __init__(self, models: Models, limits: Limits, tenant: str) -> None:
+        self._models = models
+        self._limits = limits
+        self._tenant = tenant
+        self._graphs: dict[int, Graph] = {}
+        self._contexts: dict[int, ExecutionContext] = {}
+        self._memory = Memory(limits.nn_memory)
+        self._next = 0
+        self.timing = Timing()
+
+    # --- graphs
+    # -------------------------------------------------------------------------------------------------
+
+    def load_by_name(self, name: Buffer | str) -> int | Awaitable[int]:
+        """A handle of a named model, or an awaitable of it while the model must be waited for.
+
+        Bytes that are no name (not UTF-8, with NUL, too long) are a name that does not exist.
+        Raises ModelNotFound, ModelUnavailable, TooLarge when there are too many graphs.
+        """
+        self._room(self._graphs, "graphs")
+        found = self._models.resolve(_name(name))
+        return self._named(found) if not isinstance(found, Graph) else self._add(self._graphs, found)
+
+    async def _named(self, found: Awaitable[Graph]) -> int:
+        return self._add(self._graphs, await found)
+
+    def check_load(self, count: int, size: int) -> None:
+        """Whether `count` builders of `size` bytes together may be loaded at all, before a byte of them is
+        copied.
+
+        Raises UnsupportedOperation by policy, InvalidArgument, TooLarge.
+        """
+        if not self._models.allow_load:
+            raise UnsupportedOperation(
+                "this function may not load a model from bytes",
+                cause="its configuration does not allow it (allow_load)",
+                remedy="use load_by_name with a model of the platform, or set allow_load = true",
+            )
+        if not 1 <= count <= MAX_BUILDERS:
+            raise InvalidArgument(
+                f"{count} builders", cause="OpenVINO takes two, every other encoding takes one"
+            )
+        if size > self._limits.load_size:
+            raise TooLarge(
+                f"a model of {size} bytes",
+                cause=f"a function may load {self._limits.load_size} bytes at most",
+                remedy="use load_by_name with a model of the platform, or raise limits.load_size",
+            )
+        self._room(self._graphs, "graphs")
+
+    async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> int:
+        """A handle of a model from its bytes; `check_load` has passed.
+
+        Raises InvalidEncoding, UnsupportedOperation, ModelLoadFailed, ModelUnavailable, TooLarge.
+        """
+        if encoding is Encoding.AUTODETECT:
+            encoding = encodings.detected(builders[0])
+        if len(builders) != 1 and encoding is not Encoding.OPENVINO:
+            raise InvalidArgument(
+                f"{len(builders)} builders for {encoding}",
+                cause="OpenVINO takes two, every other encoding takes one",
+            )
+        if encoding not in (Encoding.OPENVINO, encodings.sniff(builders[0])):
+            raise InvalidEncoding(
+                f"these bytes are not {encoding}",
+                cause=f"they look like {encodings.sniff(builders[0]) or 'nothing that is known here'}",
+                remedy="name the encoding they have, or autodetect",
+            )
+        return self._add(self._graphs, await self._models.load(builders, encoding, target))
+
+    def graph(self, handle: int) -> Graph:
+        """Resolve a graph's handle. Raises InvalidArgument."""
+        found = self._graphs.get(handle)
+        if found is None:
+            raise _no_such("graph", handle)
+        return found
+
+    def drop_graph(self, handle: int) -> None:
+        """Give a graph back; contexts of it go on. Raises InvalidArgument."""
+        self.graph(handle)
+        del self._graphs[handle]
+
+    # --- contexts
+    # -----------------------------------------------------------------------------------------------
+
+    def init_execution_context(self, graph: int) -> int:
+        """A handle of a new context. Raises InvalidArgument, TooLarge, ModelUnavailable."""
+        found = self.graph(graph)
+        self._room(self._contexts, "execution contexts")
+        return self._add(self._contexts, ExecutionContext(found, self._memory, self.timing, self._tenant))
+
+    def context(self, handle: int) -> ExecutionContext:
+        """Resolve a context's handle. Raises InvalidArgument."""
+        found = self._contexts.get(handle)
+        if found is None:
+            raise _no_such("execution context", handle)
+        return found
+
+    def drop_context(self, handle: int) -> None:
+        """Close a context and free its tensors. Raises InvalidArgument."""
+        self.context(handle).close()
+        del self._contexts[handle]
+
+    # --- all of it
+    # ----------------------------------------------------------------------------------------------
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of the guest's tensors on the host."""
+        return self._memory.used
+
+    def close(self) -> None:
+        """Free everything; no handle resolves any more. Closing twice is harmless."""
+        for context in self._contexts.values():
+            context.close()
+        self._contexts.clear()
+        self._graphs.clear()
+
+    def _room(self, held: dict[int, Resource], what: str) -> None:
+        if len(held) >= self._limits.nn_contexts:
+            raise TooLarge(
+                f"more than {self._limits.nn_contexts} {what}",
+                remedy="reuse or finalize the ones that are there, or raise limits.nn_contexts",
+            )
+
+    def _add(self, held: dict[int, Resource], value: Resource) -> int:
+        if not self._next:
+            self._next = 1 + secrets.randbelow(_FIRST)
+        handle = self._next
+        self._next = handle + 1
+        held[handle] = value
+        return handle
+
+
+def _name(name: Buffer | str) -> str:
+    """Read a name as text, whatever it is: what is no name stays something that no model is called."""
+    return name if isinstance(name, str) else bytes(name[: MAX_NAME + 1]).decode("utf-8", "replace")
+
+
+def _no_such(kind: str, handle: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"{handle} is no {kind} of this guest",
+        cause="a handle is valid in its own guest, from the call that gave it until it is given back",
+        remedy="check the errno of the call that should have given it",
+    )
