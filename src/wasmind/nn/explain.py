@@ -40,8 +40,7 @@ _SEND_DECLARED = "send what the model declares (`wasmind models show` prints it)
 _EXPORT_AGAIN = "export the model again, or check that the whole file arrived (its size or checksum)"
 
 TABLE: tuple[Row, ...] = (
-    # --- inputs
-    # ---------------------------------------------------------------------------------------------------
+    # --- inputs ----------------------------------------------------------------------------------------------
     _row(
         r"Got invalid dimensions for input: (\S+) .*?index: (\d+) Got: (\d+) Expected: (\d+)",
         'dimension {1} of input "{0}" is {2}, and the model has {3} there',
@@ -66,11 +65,10 @@ TABLE: tuple[Row, ...] = (
     _row(
         r"Invalid output name: ?(\S+)", 'the model has no output "{0}"', "ask for an output that it declares"
     ),
-    # --- inside the graph
-    # -------------------------------------------------------------------------------------------
+    # --- inside the graph ------------------------------------------------------------------------------------
     _row(
-        r"while running (\w+) node\. Name:'([^']*)'.*Attempting to broadcast an axis by a dimension other than 1\. "
-        r"(\d+) by (\d+)",
+        r"while running (\w+) node\. Name:'([^']*)'.*Attempting to broadcast an axis by a dimension other "
+        r"than 1\. (\d+) by (\d+)",
         "at {0} the sizes {2} and {3} meet in one dimension, and can only be combined when one of them is 1",
         "check the dimensions that the model leaves open: the inputs do not go together",
     ),
@@ -85,7 +83,7 @@ TABLE: tuple[Row, ...] = (
         "the model was exported for one size (often batch 1): send that, or export it with dynamic axes",
     ),
     _row(
-        r"indices element out of data bounds, idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]",
+        r"out of data bounds, idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]",
         "an input holds the index {0}, and the model has a table for {1} to {2}",
         "check the vocabulary or the labels that the input was encoded with",
     ),
@@ -99,8 +97,7 @@ TABLE: tuple[Row, ...] = (
         "two inputs that the model joins differ in another dimension",
         "give them the same sizes, but for the dimension that they are joined along",
     ),
-    # --- resources
-    # --------------------------------------------------------------------------------------------------
+    # --- resources -------------------------------------------------------------------------------------------
     _row(
         r"Failed to allocate memory for requested buffer of size (\d+)",
         "the model wanted {0} bytes for one tensor, more than its process may have",
@@ -121,8 +118,7 @@ TABLE: tuple[Row, ...] = (
         "the inference was stopped, by its deadline or because nobody waits for it",
         "raise models.NAME.deadline_ms if the model needs longer",
     ),
-    # --- loading
-    # ----------------------------------------------------------------------------------------------------
+    # --- loading ---------------------------------------------------------------------------------------------
     _row(r"(?i)protobuf parsing failed", "this is no ONNX file, or not all of one", _EXPORT_AGAIN),
     _row(r"No graph was found in the protobuf", "the file has no graph in it", _EXPORT_AGAIN),
     _row(
@@ -151,7 +147,7 @@ TABLE: tuple[Row, ...] = (
         "export the model in f32: f64, f16 and bf16 are only partly implemented",
     ),
     _row(
-        r"Type parameter \(\w+\) of Optype \((\w+)\) bound to different types \(tensor\((\w+)\) and tensor\((\w+)\)",
+        r"of Optype \((\w+)\) bound to different types \(tensor\((\w+)\) and tensor\((\w+)\)",
         "{0} in the model mixes {1} and {2}",
         "export the model again: a cast is missing in it",
     ),

@@ -38,7 +38,7 @@ class TensorType(Enum):
         """Make the name the value, so that `TensorType("f32")` finds it, and keep the size beside it."""
         member = object.__new__(cls)
         member._value_ = label
-        member.size = size  # type: ignore[attr-defined]
+        member.size = size
         return member
 
     size: int

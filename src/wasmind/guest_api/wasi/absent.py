@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasmind.guest_api.wasi.errno import BADF, NOTDIR, NOTSOCK, NOTSUP, SPIPE
-from wasmind.sandbox import Interface, scalar
+from wasmind.sandbox import Interface
+from wasmind.sandbox.values import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

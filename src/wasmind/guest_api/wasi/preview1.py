@@ -257,7 +257,7 @@ def _spans(memory: Memory, vectors: int, count: int) -> list[tuple[int, int]] | 
     if count == 1:  # nearly always
         span = memory.unpack(_VECTOR, vectors)
         memory.view(*span)
-        return [span]  # type: ignore[list-item]  # the layout has two integers
+        return [span]
     if count > MAX_VECTORS:
         return None
     words = memory.u32s(vectors, 2 * count)
