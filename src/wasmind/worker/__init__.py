@@ -1,0 +1,1 @@
+"""The model worker: one confined process per model, which loads it and runs it."""

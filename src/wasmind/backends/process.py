@@ -1,0 +1,297 @@
+"""Models that run in a process of this node: `nn.Backend` over a Unix socket and shared memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Literal
+
+from wasmind.backends.leases import PrivateLease
+from wasmind.backends.link import Call, Link
+from wasmind.backends.queue import FairQueue
+from wasmind.errors import InferenceTimeout, ModelBusy, ModelDied, ModelUnavailable, NnError
+from wasmind.worker.shapes import Shapes
+from wasmind.worker.wire import INLINE
+
+if TYPE_CHECKING:
+    from wasmind.backends.leases import ProcessOutputs, SharedLease
+    from wasmind.nn.signature import Signature
+    from wasmind.nn.tensor import Tensor
+
+EXPLANATION_S = 0.25
+"""How long calls of a dead process wait to learn how it died."""
+
+_RETRY_S = 0.01, 1.0
+_LATEST = 1e9
+
+
+class ProcessBackend:
+    """One model's process, as one edge worker uses it: one connection, made again when it is lost.
+
+    While no process serves, connections wait in the socket's backlog, and calls wait here until their deadline
+    (`when_down = "wait"`) or fail at once (`"fail"`). Used from one event loop.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        signature: Signature | None = None,
+        *,
+        shared_memory: int = 64 << 20,
+        queue: int = 20_000,
+        when_down: Literal["wait", "fail"] = "wait",
+    ) -> None:
+        """`address` is the socket's path; `queue` is how many calls may wait or run at once."""
+        self.name = name
+        self.waiting = 0
+        """Calls that somebody waits for now."""
+        self._address = address
+        self._memory = shared_memory
+        self._limit = queue
+        self._when_down = when_down
+        self._signature: Signature | None = None
+        self._shapes: Shapes | None = None
+        self._queue: FairQueue[Call] = FairQueue()
+        self._link: Link | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._mourned: list[Call] = []
+        self._explained: tuple[str, float] | None = None
+        self._refusal: str | None = None
+        self._pumping = False
+        self._down = False
+        if signature is not None:
+            self._learn(signature)
+
+    # --- nn.Backend ----------------------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> Signature:
+        """Names, types and shapes of inputs and outputs. Raises ModelUnavailable while it is not known."""
+        if self._signature is None:
+            raise self._unavailable()
+        return self._signature
+
+    def lease(self, size: int) -> SharedLease | PrivateLease:
+        """Borrow `size` bytes for an input: shared ones if it is too large to travel inline and there are any."""
+        link = self._link
+        lease = None if size <= INLINE or link is None else link.space.lease(size)
+        return lease or PrivateLease(size)
+
+    async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> ProcessOutputs:
+        """Run once; see `nn.Backend.infer`. The outputs also tell `batch`, how many calls ran together."""
+        if self._refusal is not None or self._signature is None:
+            raise self._unavailable()
+        if self.waiting >= self._limit:
+            raise ModelBusy(
+                f"the model {self.name!r} has {self.waiting} inferences waiting, which is all it may have",
+                remedy="try again later, or raise the model's `queue` or `instances`",
+            )
+        loop = asyncio.get_running_loop()
+        # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
+        call = Call(inputs, int(min(deadline, _LATEST) * 1e9), tenant, loop.create_future())
+        self._dispatch(call)
+        call.timer = timer = loop.call_at(deadline, self._expire, call)
+        self.waiting += 1
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
+        finally:
+            self.waiting -= 1
+            timer.cancel()
+
+    # --- its life ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin to connect; a call does it too."""
+        if (
+            self._link is None
+            and self._connecting is None
+            and self._signature is not None
+            and not self._refusal
+        ):
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def explain_death(self, reason: str) -> None:
+        """How the process died, from whoever watches it: its calls in flight fail with these words."""
+        self._explained = reason, asyncio.get_running_loop().time()
+        self._bury()
+
+    def suspend(self, reason: str) -> None:
+        """The model is not served and does not come back by itself: calls fail with these words, until `resume`."""
+        self._refusal = reason
+        for call in self._queue.drain():
+            self._fail(call, self._unavailable())
+
+    def resume(self, signature: Signature) -> None:
+        """The model is served, or will be soon."""
+        self._refusal = None
+        if self._signature != signature:
+            self._learn(signature)
+        self.open()
+
+    async def close(self) -> None:
+        """End the connection; calls in flight fail."""
+        self.suspend("the model was removed")
+        if self._connecting is not None:
+            self._connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._connecting
+        if self._link is not None:
+            self._link.close()
+            await asyncio.sleep(0)  # the loss is told in the loop's next round
+        self.explain_death("the model was removed")
+
+    def _learn(self, signature: Signature) -> None:
+        self._signature = signature
+        self._shapes = Shapes(signature)
+
+    async def _connect(self) -> None:
+        """Connect, however long it takes, and leave the rest to `_welcomed` and `_lost`."""
+        loop = asyncio.get_running_loop()
+        pause, longest = _RETRY_S
+        while True:
+            assert self._signature is not None
+            assert self._shapes is not None
+            link = Link(self._signature, self._shapes, self._memory, self)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                sock.connect(self._address)
+                socket.send_fds(sock, [link.hello()], [link.space.arena.fd])
+            except OSError:  # nobody listens yet, or the backlog is full
+                self._down = True
+                sock.close()
+                link.space.arena.close_descriptor()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+                continue
+            self._connecting = None
+            self._link = link
+            await loop.create_unix_connection(lambda link=link: link, sock=sock)  # type: ignore[misc]
+            return
+
+    # --- what a link tells ---------------------------------------------------------------------------------------
+
+    def welcomed(self) -> None:
+        """A process serves this connection."""
+        self._down = False
+        self._explained = None
+
+    def answered(self) -> None:
+        """Calls were answered: others have their turn."""
+        if self._queue:
+            self._pump()
+
+    def freed(self) -> None:
+        """Memory became free."""
+        if self._queue and not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def lost(self, link: Link, lie: str | None) -> None:
+        """The connection is gone, and its arena with it. Calls in flight wait a moment for the reason."""
+        if self._link is link:
+            self._link = None
+            self._down = True
+        calls = [call for call in link.calls.values() if not call.gone]
+        if lie is not None:
+            for call in calls:
+                self._fail(call, ModelDied(f"the model's process was not to be believed: {lie}"))
+        elif calls:
+            self._mourned += calls
+            loop = asyncio.get_running_loop()
+            if self._explained and loop.time() - self._explained[1] < 1.0:
+                self._bury()
+            else:
+                loop.call_later(EXPLANATION_S, self._bury)
+        if self._when_down == "fail":
+            for call in self._queue.drain():
+                self._fail(call, self._unavailable())
+        self.open()
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, call: Call) -> None:
+        """Send a call, or let it wait. Raises ModelUnavailable, TooLarge."""
+        link = self._link
+        if link is None or not link.window:
+            if self._when_down == "fail" and self._down:
+                raise self._unavailable()
+            self.open()
+            self._queue.push(call)
+        elif self._queue or len(link.calls) >= link.window:
+            self._queue.push(call)
+        elif not link.send(call):
+            call.starved = True
+            self._queue.push(call)
+
+    def _pump(self) -> None:
+        """Send what waits, for as long as the worker takes more and the arena has room."""
+        self._pumping = False
+        link = self._link
+        while link is not None and len(link.calls) < link.window:
+            call = self._queue.first()
+            if call is None:
+                return
+            try:
+                if not link.send(call):
+                    call.starved = True
+                    return
+            except NnError as error:
+                self._fail(call, error)
+            self._queue.pop()
+
+    def _expire(self, call: Call) -> None:
+        if call.future.done():
+            return
+        if call.starved and call.link is None:
+            self._fail(
+                call,
+                ModelBusy(
+                    f"the shared memory of the model {self.name!r} was full until the deadline",
+                    remedy="try again later, or raise the model's `shared_memory`",
+                ),
+            )
+        elif call.link is None:
+            self._fail(
+                call,
+                InferenceTimeout(f"the deadline passed before the model {self.name!r} took the inference"),
+            )
+        else:
+            self._fail(call, InferenceTimeout(f"the model {self.name!r} did not answer before the deadline"))
+        self._give_up(call)
+
+    def _give_up(self, call: Call) -> None:
+        """Nobody waits for this call any more: make sure that nothing of it stays."""
+        if call.gone:
+            return
+        call.gone = True
+        if call.link is not None and call.number in call.link.calls:
+            call.link.abandon(call)
+        elif call.future.done() and not call.future.cancelled() and call.future.exception() is None:
+            call.future.result().release()  # the answer and the cancellation crossed
+
+    def _bury(self) -> None:
+        """Fail the calls whose process died."""
+        calls, self._mourned = self._mourned, []
+        reason = self._explained[0] if self._explained else "how it died is not known yet"
+        for call in calls:
+            self._fail(
+                call,
+                ModelDied(
+                    f"the model's process died: {reason}",
+                    remedy="try again: the process is started anew; the model's log tells more",
+                ),
+            )
+
+    def _fail(self, call: Call, error: NnError) -> None:
+        if not call.future.done():
+            call.future.set_exception(error)
+
+    def _unavailable(self) -> ModelUnavailable:
+        why = self._refusal or "its process is not serving"
+        return ModelUnavailable(f"the model {self.name!r} is unavailable", cause=why)

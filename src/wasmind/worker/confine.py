@@ -1,0 +1,240 @@
+"""What holds a model worker: the kernel's own means, which need no privilege.
+
+A framework is native code that parses hostile files, so the worker gives up what it can before it reads one. `begin`
+comes before the framework is imported, while there is one thread (Landlock binds the calling thread and those it
+makes later): no new privileges, resource limits, and files readable only where libraries live. `before_load` comes
+when everything is imported: from then on only the model's own files can be opened, and a system call that is not
+listed is refused. `before_serve` comes when the model is loaded: no file can be opened and no thread be made any more.
+
+A refused call fails with EPERM instead of killing the process, since libraries try calls they can do without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import stat
+import sys
+import sysconfig
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from landlock import FSAccess, LandlockError, landlock_abi_version
+from landlock.plumbing import (
+    PathBeneathAttr,
+    RulesetAttr,
+    get_add_rule,
+    get_create_ruleset,
+    get_libc,
+    get_restrict_self,
+)
+
+from wasmind.errors import ModelLoadFailed
+from wasmind.worker.spec import Confinement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wasmind.worker.spec import WorkerSpec
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_NET_BIND_CONNECT, _SCOPE_ABSTRACT_SIGNAL = 0b11, 0b11
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/etc/ld.so.cache")
+_HARDWARE = ("/sys/devices", "/sys/bus/pci", "/sys/class")
+_HARMLESS = ("/sys/devices/system/cpu", "/proc/cpuinfo", "/dev/null", "/dev/urandom")
+
+
+def probe() -> Confinement:
+    """What this machine offers. Starts short-lived processes (the seccomp binding looks its library up)."""
+    notes = []
+    try:
+        abi = landlock_abi_version()
+    except (LandlockError, OSError) as error:
+        abi = 0
+        notes.append(f"no Landlock ({_words(error)}): a model could read any file its user can")
+    try:
+        import pyseccomp
+
+        found = os.path.exists("/proc/sys/kernel/seccomp/actions_avail") and bool(pyseccomp.system_arch())
+        why = "the kernel was built without it"
+    except (ImportError, RuntimeError, OSError) as error:
+        found, why = False, str(error)
+    if not found:
+        notes.append(f"no seccomp ({why}): a broken framework could use any system call")
+    return Confinement(landlock=abi, seccomp=found, notes=tuple(notes))
+
+
+def begin(spec: WorkerSpec) -> Confinement:
+    """The first stage. Raises ModelLoadFailed where the machine offers too little for `spec.confinement`."""
+    offered = probe()
+    if not offered.complete and spec.confinement == "required":
+        raise ModelLoadFailed(
+            "the model's process cannot be confined on this machine",
+            cause="; ".join(offered.notes),
+            remedy='use a kernel with Landlock and seccomp (and install libseccomp), or set confinement = "best-effort"',
+        )
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _limit_resources(spec.memory)
+    if offered.landlock:
+        _allow_reading(
+            [*_code_paths(), *_HARDWARE, *_HARMLESS, *(file.path for file in spec.files)], offered.landlock
+        )
+    return offered
+
+
+def before_load(spec: WorkerSpec, held: Confinement, profile: Profile) -> None:
+    """The second stage: only the model's files, only listed calls."""
+    if held.landlock:
+        _allow_reading([*_HARMLESS, *(file.path for file in spec.files)], held.landlock)
+    if held.seccomp:
+        _allow_calls(profile, loading=True)
+
+
+def before_serve(held: Confinement, profile: Profile) -> None:
+    """The third stage: no file is opened and no thread made from here on."""
+    if held.seccomp:
+        _allow_calls(profile, loading=False)
+
+
+# --- resources ------------------------------------------------------------------------------------------------------
+
+
+def _limit_resources(memory: int) -> None:
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: 512,
+        resource.RLIMIT_DATA: memory,
+    }
+    for kind, value in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def _prctl(option: int, value: int) -> None:
+    if get_libc().prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+# --- files: Landlock ------------------------------------------------------------------------------------------------
+
+
+class _Attr(RulesetAttr):  # type: ignore[misc]  # the binding has no types
+    """The binding's attributes, and those that came with ABI 4 (TCP) and ABI 6 (abstract sockets, signals)."""
+
+    _fields_ = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+
+
+def _allow_reading(paths: Iterable[str], abi: int) -> None:
+    """From now on nothing can be opened but these, for reading, and what lies beneath them."""
+    attr = _Attr(
+        int(FSAccess.all()), _NET_BIND_CONNECT if abi >= 4 else 0, _SCOPE_ABSTRACT_SIGNAL if abi >= 6 else 0
+    )
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ctypes.set_errno(0)  # the binding takes a stale one for its own
+    ruleset = get_create_ruleset()(ctypes.byref(attr), size, 0)
+    try:
+        for path in paths:
+            _add_rule(ruleset, path)
+        ctypes.set_errno(0)
+        get_restrict_self()(ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _add_rule(ruleset: int, path: str) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what is not there cannot be read either
+    try:
+        rights = FSAccess.READ_FILE
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            rights |= FSAccess.READ_DIR
+        ctypes.set_errno(0)
+        get_add_rule()(ruleset, 1, ctypes.byref(PathBeneathAttr(int(rights), fd)), 0)
+    finally:
+        os.close(fd)
+
+
+def _code_paths() -> list[str]:
+    """Where the interpreter, its packages and the system's libraries lie."""
+    found = {path for path in sys.path if path}
+    found.update(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    found.update(os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix))
+    found.update(path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path)
+    return [*sorted(found), *_LIBRARIES]
+
+
+# --- system calls: seccomp ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a runtime needs beyond the calls that every worker needs."""
+
+    load: frozenset[str] = frozenset()
+    serve: frozenset[str] = frozenset()
+    executable_memory: bool = False
+    """Whether it makes code at run time."""
+
+
+_SERVE = frozenset(
+    ["accept4", "brk", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_pwait", "epoll_wait", "exit", "exit_group", "fstat", "futex", "getpid", "getrandom", "gettid", "gettimeofday", "lseek", "madvise", "mremap", "munmap", "nanosleep", "newfstatat", "poll", "ppoll", "pread64", "read", "readv", "recvfrom", "recvmsg", "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity", "sched_yield", "sendmsg", "sendto", "setitimer", "sigaltstack", "write", "writev", "getsockopt"]
+)
+_LOAD = _SERVE | frozenset(
+    ["access", "epoll_create1", "faccessat", "faccessat2", "getcwd", "getdents64", "getegid", "geteuid", "getgid", "getuid", "membarrier", "readlink", "readlinkat", "rseq", "set_robust_list", "set_tid_address", "stat", "statx", "lstat", "sysinfo", "uname"]
+)
+_CLONE_THREAD = 0x10000
+_FIONBIO = 0x5421
+_PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
+# No F_SETOWN, F_SETSIG or F_NOTIFY: with them a process can have the kernel signal another one.
+_F_HARMLESS = (0, 1, 2, 3, 4, 1030, 1034)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GET_SEALS
+_PROT_EXEC = 4
+
+
+def _allow_calls(profile: Profile, *, loading: bool) -> None:
+    """Refuse every system call that is not needed in this phase, in all threads."""
+    import pyseccomp as sc
+
+    rules = sc.SyscallFilter(sc.ERRNO(errno.EPERM))
+    rules.set_attr(sc.Attr.CTL_TSYNC, 1)
+
+    def allow(name: str, *conditions: sc.Arg) -> None:
+        number = sc.resolve_syscall(sc.Arch.NATIVE, name)
+        if number != -1:  # a name that this version of libseccomp does not know stays refused
+            rules.add_rule(sc.ALLOW, number, *conditions)
+
+    for name in (_LOAD | profile.load) if loading else (_SERVE | profile.serve):
+        allow(name)
+    for name in ("mmap", "mprotect"):
+        allow(name, *(() if profile.executable_memory else (sc.Arg(2, sc.MASKED_EQ, _PROT_EXEC, 0),)))
+    for command in _F_HARMLESS:
+        allow("fcntl", sc.Arg(1, sc.EQ, command))
+    allow("ioctl", sc.Arg(1, sc.EQ, _FIONBIO))
+    allow("tgkill", sc.Arg(0, sc.EQ, os.getpid()))  # abort()
+    allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_VMA))
+    if loading:
+        write_flags = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
+        allow("openat", sc.Arg(2, sc.MASKED_EQ, write_flags, 0))
+        allow("clone", sc.Arg(0, sc.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+        rules.add_rule(
+            sc.ERRNO(errno.ENOSYS), "clone3"
+        )  # its flags are behind a pointer: glibc falls back to clone
+        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NAME))
+        allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))
+        # The third filter is put on top of the second, by a call that the second must have let through.
+        allow("seccomp")
+        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NO_NEW_PRIVS))
+    rules.load()
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

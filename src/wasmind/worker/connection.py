@@ -1,0 +1,146 @@
+"""One edge worker's connection, as the model worker sees it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wasmind.nn.tensor import byte_length
+from wasmind.worker.arena import Mapping
+from wasmind.worker.runtimes.base import DTYPES
+from wasmind.worker.wire import VERSION, Frames, Hello, Welcome, decode_to_worker, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmind.nn.tensor import TensorType
+    from wasmind.worker.inference import Call
+    from wasmind.worker.runtimes.base import Array
+    from wasmind.worker.wire import Place, ToEdge, ToWorker
+
+READ = 64 << 10
+MAX_UNSENT = 64 << 20
+_REMEMBERED = 256
+
+
+class BrokenConnection(Exception):
+    """The edge closed it, or sent what no edge sends."""
+
+
+class Connection:
+    """Frames in and out, and arrays over the arena.
+
+    Reading is done by the thread that leads; answers may come from any, so sending has a lock.
+    """
+
+    def __init__(
+        self, sock: socket.socket, lanes: int, wants_write: Callable[[Connection, bool], None]
+    ) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.calls: dict[int, Call] = {}
+        """Calls that are not answered yet, and those that wait for a `Fetch`."""
+        self.closed = False
+        self._frames = Frames()
+        self._arena: Mapping | None = None
+        self._arrays: dict[tuple[int, TensorType, tuple[int, ...]], Array] = {}
+        self._buffer = bytearray(READ)
+        self._view = memoryview(self._buffer)
+        self._unsent = bytearray()
+        self._sending = threading.Lock()
+        self._lanes = lanes
+        self._wants_write = wants_write
+
+    def read(self) -> list[ToWorker]:
+        """The messages that have come. Raises BrokenConnection, msgspec.MsgspecError, ValueError, OSError."""
+        if self._arena is None:
+            return self._greet()
+        try:
+            count = self.sock.recv_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return []
+        if not count:
+            raise BrokenConnection
+        return [decode_to_worker(body) for body in self._frames.feed(bytes(self._view[:count]))]
+
+    def _greet(self) -> list[ToWorker]:
+        """The first bytes carry `Hello` and the arena's descriptor."""
+        data, fds, _flags, _address = socket.recv_fds(self.sock, READ, 1)
+        if not data:
+            raise BrokenConnection
+        messages = [decode_to_worker(body) for body in self._frames.feed(data)]
+        if not messages or not isinstance(messages[0], Hello) or len(fds) != 1:
+            raise BrokenConnection("it did not begin with Hello and an arena")
+        hello = messages.pop(0)
+        if hello.version != VERSION:
+            raise BrokenConnection(f"it speaks version {hello.version}, not {VERSION}")
+        self._arena = Mapping(fds[0], hello.arena)
+        self.send(Welcome(VERSION, self._lanes))
+        return messages
+
+    def send(self, message: ToEdge) -> None:
+        """Send an answer, or keep what the edge does not take yet. Never blocks; a broken connection is ignored."""
+        frame = encode(message)
+        with self._sending:
+            if self.closed:
+                return
+            if self._unsent:
+                self._unsent += frame
+                return
+            try:
+                sent = self.sock.send(frame)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                return  # reading tells that it is broken
+            if sent < len(frame):
+                self._unsent += frame[sent:]
+                self._wants_write(self, True)
+
+    def flush(self) -> None:
+        """Send more of what was kept. Raises BrokenConnection when the edge takes nothing for too long."""
+        with self._sending:
+            try:
+                sent = self.sock.send(self._unsent)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            del self._unsent[:sent]
+            if len(self._unsent) > MAX_UNSENT:
+                raise BrokenConnection("the edge does not read its answers")
+            if not self._unsent:
+                self._wants_write(self, False)
+
+    def close(self) -> None:
+        """Close it. The arena lives on while a run uses it."""
+        with self._sending:
+            self.closed = True
+            self.sock.close()
+
+    def array_at(self, offset: int, kind: TensorType, dims: tuple[int, ...]) -> Array:
+        """The tensor at `offset` of the arena, in place. The same one gives the same object, which is cheap to bind.
+
+        Raises ValueError if it is not within the arena.
+        """
+        key = (offset, kind, dims)
+        found = self._arrays.get(key)
+        if found is None:
+            arena = self._arena
+            length = byte_length(kind, dims)
+            if arena is None or not arena.holds(offset, length):
+                raise ValueError(f"{length} bytes at {offset} are not within the arena")
+            if len(self._arrays) >= _REMEMBERED:
+                self._arrays.clear()
+            raw = arena.memory[offset : offset + length]
+            found = self._arrays[key] = np.frombuffer(raw, DTYPES[kind]).reshape(dims)
+        return found
+
+    def write(self, place: Place, data: memoryview) -> None:
+        """Copy an output to its place. Raises ValueError if it does not fit there."""
+        arena = self._arena
+        if arena is None or len(data) > place.length or not arena.holds(place.offset, len(data)):
+            raise ValueError(f"an output of {len(data)} bytes does not fit into its place of {place.length}")
+        arena.memory[place.offset : place.offset + len(data)] = data

@@ -1,0 +1,129 @@
+"""The model worker process: `python -m wasmind.worker CONTROL_FD LISTENER_FD`.
+
+It inherits two sockets. On the control socket comes the specification, and the report goes back: either what the model
+is, or why it cannot be served. On the listening socket edge workers connect. The order of what happens here is the
+confinement's, which `confine` explains.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.errors import ModelLoadFailed, WasmindError
+from wasmind.worker import confine
+from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
+
+if TYPE_CHECKING:
+    from wasmind.worker.server import Server
+
+FAILED_TO_LOAD = 3
+"""The exit status after a `LoadFailed` report."""
+
+_WORDS = 16 << 10
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker. Returns the exit status."""
+    control, listener = (socket.socket(fileno=int(text)) for text in arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    spec = _receive_spec(control)
+    try:
+        server, ready = _prepare(spec, control, listener)
+    except Exception as error:  # noqa: BLE001 - whatever a framework raises while it loads is the report
+        _send(control, _failure(spec, error))
+        return FAILED_TO_LOAD
+    _send(control, ready)
+    server.serve()
+    return 0
+
+
+def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) -> tuple[Server, Ready]:
+    memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    held = confine.begin(spec)
+
+    from wasmind.worker.runtimes.base import RUNTIMES, framework
+
+    runtime = framework(spec.runtime, spec.encoding)
+    floor = RUNTIMES[spec.runtime].floor
+    if spec.memory < floor:
+        raise ModelLoadFailed(
+            f"memory = {spec.memory} is less than {runtime.name} takes without any model",
+            remedy=f"give the model at least {floor >> 20} MiB",
+        )
+    from wasmind.worker.batcher import Batcher
+    from wasmind.worker.inference import Call, Runner
+    from wasmind.worker.server import Server
+    from wasmind.worker.shapes import Shapes
+    from wasmind.worker.warm import probe_batching, warm_up
+
+    confine.before_load(spec, held, runtime.profile)
+    began = time.monotonic()
+    model = runtime.load(spec)
+    loaded = time.monotonic()
+    signature = model.signature
+    shapes = Shapes(signature)
+    runners = [Runner(model.execution(), signature, shapes) for _ in range(spec.instances)]
+    notes = []
+    if spec.warm_up:
+        for runner in runners:
+            why = warm_up(runner.execution, signature)
+        notes += [why] if why else []
+    largest = spec.batch
+    if largest > 1:
+        why = probe_batching(runners[0].execution, signature)
+        if why:
+            largest = 1
+            notes.append(why)
+    batcher: Batcher[Call] = Batcher(largest, int(spec.batch_delay_ms * 1e6))
+    server = Server(listener, control, runners, batcher, largest=largest, run_limit_ms=spec.run_limit_ms)
+    server.prepare()
+    confine.before_serve(held, runtime.profile)
+    gc.collect()
+    gc.freeze()
+    ready = Ready(
+        signature=signature,
+        runtime=runtime.name,
+        load_ms=(loaded - began) * 1e3,
+        warm_up_ms=(time.monotonic() - loaded) * 1e3,
+        memory=int(os.pread(memory, 256, 0).split()[1]) * _PAGE,
+        batch=largest,
+        confinement=held,
+        notes=tuple(note[:2000] for note in notes),
+    )
+    return server, ready
+
+
+def _failure(spec: WorkerSpec, error: Exception) -> LoadFailed:
+    if isinstance(error, WasmindError):
+        return LoadFailed(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
+    words = (str(error) or type(error).__name__)[:_WORDS]
+    if isinstance(error, MemoryError) or "bad_alloc" in words or "allocate memory" in words:
+        return LoadFailed(
+            code=ModelLoadFailed.code,
+            message=f"the model {spec.name!r} went over its memory limit of {spec.memory >> 20} MiB while it loaded",
+            cause=words,
+            remedy="raise the model's `memory`",
+        )
+    return LoadFailed(
+        code=ModelLoadFailed.code, message=f"the framework cannot load the model {spec.name!r}", cause=words
+    )
+
+
+def _receive_spec(control: socket.socket) -> WorkerSpec:
+    with control.makefile("rb") as stream:
+        length = int.from_bytes(stream.read(4), "little")
+        return msgspec.msgpack.decode(stream.read(length), type=WorkerSpec)
+
+
+def _send(control: socket.socket, report: Report) -> None:
+    body = msgspec.msgpack.encode(report)
+    control.setblocking(True)
+    control.sendall(len(body).to_bytes(4, "little") + body)

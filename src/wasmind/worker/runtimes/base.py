@@ -1,0 +1,117 @@
+"""What a worker asks of a framework. One file beside this one per framework, and only that file imports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ml_dtypes
+import numpy as np
+
+from wasmind.errors import InvalidEncoding
+from wasmind.nn.tensor import TensorType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from wasmind.nn.signature import Signature
+    from wasmind.worker.confine import Profile
+    from wasmind.worker.spec import WorkerSpec
+
+    Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+DTYPES: dict[TensorType, np.dtype[Any]] = {
+    TensorType.F16: np.dtype(np.float16),
+    TensorType.F32: np.dtype(np.float32),
+    TensorType.F64: np.dtype(np.float64),
+    TensorType.BF16: np.dtype(ml_dtypes.bfloat16),
+    TensorType.U8: np.dtype(np.uint8),
+    TensorType.I32: np.dtype(np.int32),
+    TensorType.I64: np.dtype(np.int64),
+    TensorType.BOOL: np.dtype(np.bool_),
+    TensorType.I8: np.dtype(np.int8),
+    TensorType.I16: np.dtype(np.int16),
+    TensorType.U16: np.dtype(np.uint16),
+    TensorType.U32: np.dtype(np.uint32),
+    TensorType.U64: np.dtype(np.uint64),
+}
+"""The numpy type of each element type."""
+
+
+class Execution(Protocol):
+    """One inference at a time on a loaded model; each thread of a worker has one."""
+
+    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
+        """The outputs, in the signature's order.
+
+        Inputs are contiguous. Where a place is given, the output may be written there, and the place itself is then
+        returned; else the array returned is good until the next run. Raises whatever the framework raises.
+        """
+
+    def abort(self) -> bool:
+        """From another thread: make the run under way end with an error soon. False if that cannot be done."""
+
+
+class LoadedModel(Protocol):
+    """A model in memory."""
+
+    @property
+    def signature(self) -> Signature:
+        """Its inputs and outputs."""
+
+    def execution(self) -> Execution:
+        """A new execution of it."""
+
+
+class Framework(Protocol):
+    """A framework, imported."""
+
+    @property
+    def name(self) -> str:
+        """Its name and version."""
+
+    @property
+    def profile(self) -> Profile:
+        """The system calls that it needs beyond everybody's."""
+
+    def load(self, spec: WorkerSpec) -> LoadedModel:
+        """Load the model from its files. Raises ModelLoadFailed for what is refused, else what the framework raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A runtime that this version knows, whether or not it is installed."""
+
+    module: str
+    encodings: frozenset[str]
+    extra: str
+    """The optional dependency that installs it."""
+    floor: int
+    """Bytes of private memory that the framework takes before any model."""
+
+
+RUNTIMES: dict[str, Offer] = {
+    "onnx": Offer("wasmind.worker.runtimes.onnx", frozenset({"onnx"}), "onnx", 160 << 20),
+}
+
+
+def framework(runtime: str, encoding: str) -> Framework:
+    """Import a framework. Raises InvalidEncoding when it does not read the encoding, or is not installed."""
+    offer = RUNTIMES.get(runtime)
+    if offer is None or encoding not in offer.encodings:
+        readers = sorted(name for name, other in RUNTIMES.items() if encoding in other.encodings)
+        raise InvalidEncoding(
+            f"the runtime {runtime!r} does not read the encoding {encoding!r}",
+            remedy=f"set runtime = {readers[0]!r}" if readers else "convert the model, to ONNX for example",
+        )
+    try:
+        loaded: Framework = import_module(offer.module).Runtime()
+    except ModuleNotFoundError as error:
+        raise InvalidEncoding(
+            f"the runtime {runtime!r} is not installed",
+            cause=str(error),
+            remedy=f"pip install 'wasmind[{offer.extra}]'",
+        ) from error
+    return loaded

@@ -1,0 +1,191 @@
+"""ONNX models, on onnxruntime."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported; it starts a thread otherwise
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from wasmind.errors import ModelLoadFailed
+from wasmind.nn.signature import Dim, Signature, TensorSpec
+from wasmind.nn.tensor import TensorType
+from wasmind.worker.confine import Profile
+from wasmind.worker.runtimes.base import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmind.worker.runtimes.base import Array
+    from wasmind.worker.spec import WorkerSpec
+
+_TYPES = {
+    "tensor(float16)": TensorType.F16,
+    "tensor(float)": TensorType.F32,
+    "tensor(double)": TensorType.F64,
+    "tensor(bfloat16)": TensorType.BF16,
+    "tensor(uint8)": TensorType.U8,
+    "tensor(int32)": TensorType.I32,
+    "tensor(int64)": TensorType.I64,
+    "tensor(bool)": TensorType.BOOL,
+    "tensor(int8)": TensorType.I8,
+    "tensor(int16)": TensorType.I16,
+    "tensor(uint16)": TensorType.U16,
+    "tensor(uint32)": TensorType.U32,
+    "tensor(uint64)": TensorType.U64,
+}
+# onnx.TensorProto.DataType
+_NUMBERS = {
+    TensorType.F32: 1,
+    TensorType.U8: 2,
+    TensorType.I8: 3,
+    TensorType.U16: 4,
+    TensorType.I16: 5,
+    TensorType.I32: 6,
+    TensorType.I64: 7,
+    TensorType.BOOL: 9,
+    TensorType.F16: 10,
+    TensorType.F64: 11,
+    TensorType.U32: 12,
+    TensorType.U64: 13,
+    TensorType.BF16: 16,
+}
+_DTYPE_OF_NUMBER = {number: DTYPES[kind] for kind, number in _NUMBERS.items()}
+_CPU = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
+
+
+class Runtime:
+    """onnxruntime, on its CPU provider."""
+
+    name = f"onnxruntime {ort.__version__}"
+    profile = Profile()
+
+    def load(self, spec: WorkerSpec) -> OnnxModel:
+        """Load the model. The optimised graph stays in memory: nothing is written anywhere."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = spec.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        session = ort.InferenceSession(spec.files[0].path, options, providers=["CPUExecutionProvider"])
+        return OnnxModel(session)
+
+
+class OnnxModel:
+    """A session; any number of threads may run it."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session._sess
+        self.signature = Signature(
+            tuple(_spec("input", node) for node in session.get_inputs()),
+            tuple(_spec("output", node) for node in session.get_outputs()),
+        )
+
+    def execution(self) -> OnnxExecution:
+        """A new execution of it."""
+        return OnnxExecution(self._session, self.signature)
+
+
+class OnnxExecution:
+    """One binding of inputs and outputs to memory.
+
+    Binding costs as much as a small run, so what was bound stays bound for as long as the same arrays come again.
+    """
+
+    def __init__(self, session: Any, signature: Signature) -> None:
+        self._session = session
+        self._binding = native.SessionIOBinding(session)
+        self._options = native.RunOptions()
+        self._lock = threading.Lock()
+        self._running = False
+        self._inputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.inputs]
+        self._outputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.outputs]
+        self._bound_inputs: list[Array | None] = [None] * len(self._inputs)
+        self._bound_outputs: list[Array | bool | None] = [False] * len(self._outputs)
+
+    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
+        """Run once, on this thread."""
+        try:
+            self._bind(inputs, places)
+            self._running = True
+            try:
+                self._session.run_with_iobinding(self._binding, self._options)
+            finally:
+                with self._lock:
+                    self._running = False
+        except BaseException:
+            self._forget()
+            raise
+        values = None
+        outputs: list[Array] = []
+        for index, place in enumerate(places):
+            if place is None:
+                if values is None:
+                    self._values = values = self._binding.get_outputs()  # kept: the arrays look into it
+                outputs.append(_array(values[index]))
+            else:
+                outputs.append(place)
+        return outputs
+
+    def abort(self) -> bool:
+        """End the run under way: onnxruntime looks between two nodes, inside loops too."""
+        with self._lock:
+            if self._running:
+                self._options.terminate = True
+        return True
+
+    def _bind(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> None:
+        bound = self._bound_inputs
+        for index, array in enumerate(inputs):
+            if bound[index] is not array:
+                name, number = self._inputs[index]
+                self._binding.bind_input(name, _CPU, number, array.shape, array.ctypes.data)
+                bound[index] = array
+        bound_outputs = self._bound_outputs
+        for index, place in enumerate(places):
+            if place is None:
+                name = self._outputs[index][0]
+                self._binding.bind_output(name, _CPU)
+                bound_outputs[index] = None
+            elif bound_outputs[index] is not place:
+                name, number = self._outputs[index]
+                self._binding.bind_output(name, _CPU, number, place.shape, place.ctypes.data)
+                bound_outputs[index] = place
+
+    def _forget(self) -> None:
+        """Start afresh after a failed run, which may leave the binding or the options in any state."""
+        self._binding = native.SessionIOBinding(self._session)
+        self._options = native.RunOptions()
+        self._bound_inputs = [None] * len(self._inputs)
+        self._bound_outputs = [False] * len(self._outputs)
+
+
+def _spec(what: str, node: ort.NodeArg) -> TensorSpec:
+    kind = _TYPES.get(node.type)
+    if kind is None:
+        raise ModelLoadFailed(
+            f"the {what} {node.name!r} is a {node.type}, which no wasi-nn tensor can hold",
+            remedy="export the model with numeric tensors only (for scikit-learn: zipmap=False)",
+        )
+    dims: tuple[Dim, ...] = tuple(dim if isinstance(dim, (int, str)) else None for dim in node.shape)
+    return TensorSpec(node.name, kind, dims)
+
+
+def _array(value: Any) -> Array:
+    """The tensor of an OrtValue, in place."""
+    shape = tuple(value.shape())
+    dtype = _DTYPE_OF_NUMBER[value.element_type()]
+    size = dtype.itemsize
+    for dim in shape:
+        size *= dim
+    if not size:
+        return np.empty(shape, dtype)
+    raw = (ctypes.c_char * size).from_address(value.data_ptr())
+    return np.frombuffer(raw, dtype).reshape(shape)

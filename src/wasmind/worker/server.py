@@ -1,0 +1,175 @@
+"""The model worker's loop: frames in, batches through the framework, answers out."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.worker.batcher import Batcher
+from wasmind.worker.connection import BrokenConnection, Connection
+from wasmind.worker.inference import Call, Runner
+from wasmind.worker.watch import Watch
+from wasmind.worker.wire import Cancel, Fetch, Hello, Infer
+
+if TYPE_CHECKING:
+    import socket
+
+    from wasmind.worker.wire import ToWorker
+
+_FOREVER = -1.0
+
+
+class Server:
+    """Serves connections with as many threads as there are instances.
+
+    The threads take turns in leading: the leader waits for frames, queues calls, takes a batch, lets the next one
+    lead, and runs it. So with one instance a call is read, run and answered by one thread, without a hand-over.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        control: socket.socket,
+        runners: list[Runner],
+        batcher: Batcher[Call],
+        *,
+        largest: int,
+        run_limit_ms: float,
+    ) -> None:
+        self._listener = listener
+        self._control = control
+        self._runners = runners
+        self._batcher = batcher
+        self._batched = largest > 1
+        self._lanes = len(runners) * largest
+        self._connections: dict[int, Connection] = {}
+        self._leading = threading.Lock()
+        self._ending = False
+        self._watch = Watch(runners, run_limit_ms, self._read_aside)
+        self._threads = [
+            threading.Thread(target=self._work, args=(runner,), name=f"instance-{index}")
+            for index, runner in enumerate(runners[1:], 1)
+        ]
+        self._started = threading.Event()
+        self._epoll = select.epoll()
+        self._epoll.register(listener, select.EPOLLIN)
+        self._epoll.register(control, select.EPOLLIN)
+
+    def prepare(self) -> None:
+        """Make all threads; none is made later."""
+        self._watch.start()
+        for thread in self._threads:
+            thread.start()
+
+    def serve(self) -> None:
+        """Serve until the parent says to end, and everything queued is answered; or until the parent is gone."""
+        self._listener.setblocking(False)
+        self._control.setblocking(False)
+        self._started.set()
+        self._work(self._runners[0])
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, runner: Runner) -> None:
+        self._started.wait()
+        while True:
+            with self._leading:
+                calls = self._next()
+            if not calls:
+                return
+            if self._watch.asleep:
+                self._watch.wake()
+            runner.run(calls)
+
+    def _next(self) -> list[Call]:
+        """Wait for the next batch; none at the end. The caller leads."""
+        while True:
+            now = time.monotonic_ns()
+            due = self._batcher.due(now)
+            if due is None and self._ending:
+                return []
+            self._read(_FOREVER if due is None else due / 1e9)
+            calls = self._batcher.take(time.monotonic_ns())
+            if calls:
+                return calls
+
+    def _read_aside(self) -> None:
+        """Read frames while every thread runs, so that a cancellation reaches a run under way."""
+        if self._leading.acquire(blocking=False):
+            try:
+                self._read(0.0)
+            finally:
+                self._leading.release()
+
+    def _read(self, timeout: float) -> None:
+        for fd, events in self._epoll.poll(timeout):
+            connection = self._connections.get(fd)
+            if connection is not None:
+                self._handle(connection, events)
+            elif fd == self._listener.fileno():
+                self._accept()
+            elif fd == self._control.fileno():
+                self._obey()
+
+    def _accept(self) -> None:
+        try:
+            sock, _address = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        connection = Connection(sock, self._lanes, self._watch_for_room)
+        self._connections[connection.fd] = connection
+        self._epoll.register(connection.fd, select.EPOLLIN)
+
+    def _obey(self) -> None:
+        """The parent says one thing only: end. When it is gone, nobody needs the answers."""
+        if not self._control.recv(64):
+            os._exit(0)
+        self._ending = True
+        self._epoll.unregister(self._listener)
+        self._epoll.unregister(self._control)
+
+    def _watch_for_room(self, connection: Connection, wanted: bool) -> None:
+        self._epoll.modify(connection.fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
+
+    def _handle(self, connection: Connection, events: int) -> None:
+        try:
+            if events & select.EPOLLOUT:
+                connection.flush()
+            if events & ~select.EPOLLOUT:
+                for message in connection.read():
+                    self._receive(connection, message)
+        except (BrokenConnection, OSError, msgspec.MsgspecError, ValueError):
+            self._drop(connection)
+
+    def _receive(self, connection: Connection, message: ToWorker) -> None:
+        if isinstance(message, Infer):
+            call = Call(connection, message, time.monotonic_ns(), batched=self._batched)
+            connection.calls[message.call] = call
+            self._batcher.add(call)
+        elif isinstance(message, Cancel):
+            waiting = connection.calls.get(message.call)
+            if waiting is not None:
+                waiting.cancel()
+                if not waiting.left:
+                    self._batcher.drop(waiting)
+                    waiting.fail("cancelled", "the call was cancelled")
+        elif isinstance(message, Fetch):
+            kept = connection.calls.get(message.call)
+            if kept is not None:  # else a cancellation was faster
+                kept.fetch(message.places)
+        elif isinstance(message, Hello):
+            raise BrokenConnection("it said Hello twice")
+
+    def _drop(self, connection: Connection) -> None:
+        """Forget a connection and all that it waits for."""
+        self._epoll.unregister(connection.fd)
+        del self._connections[connection.fd]
+        connection.close()
+        for call in list(connection.calls.values()):
+            call.cancelled = True
+            self._batcher.drop(call)

@@ -1,0 +1,88 @@
+"""The first runs of a model, before anybody waits: warming up, and finding out whether it can be batched."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.random
+
+from wasmind.nn.tensor import TensorType
+from wasmind.worker.runtimes.base import DTYPES
+from wasmind.worker.shapes import why_not_batched
+
+if TYPE_CHECKING:
+    from wasmind.nn.signature import Signature, TensorSpec
+    from wasmind.worker.runtimes.base import Array, Execution
+
+_SIZES = (1, 16, 128)
+_MAX_ELEMENTS = 1 << 24
+_FLOATS = frozenset({TensorType.F16, TensorType.F32, TensorType.F64, TensorType.BF16})
+
+
+def warm_up(execution: Execution, signature: Signature) -> str | None:
+    """Run once with made-up inputs of plausible shapes. Returns why that did not work, in words, or None."""
+    why = None
+    for size in _SIZES:
+        try:
+            execution.run(made_up(signature, size, seed=0), [None] * len(signature.outputs))
+        except Exception as error:  # noqa: BLE001 - a guess at shapes may be wrong in any way
+            why = why or f"not warmed up: {str(error) or type(error).__name__}"
+            continue
+        return None
+    return why
+
+
+def probe_batching(execution: Execution, signature: Signature) -> str | None:
+    """Run two inputs alone and together. Returns why calls must not run together, or None when they may.
+
+    A first dimension that is open need not be a batch: a model may normalise or sum over it. Then one tenant's answer
+    would depend on another's input.
+    """
+    why = why_not_batched(signature)
+    if why:
+        return f"not batched: {why}"
+    for size in _SIZES:
+        inputs = [made_up(signature, size, seed=seed, rows=1) for seed in (1, 2)]
+        places: list[Array | None] = [None] * len(signature.outputs)
+        try:
+            alone = [[output.copy() for output in execution.run(each, places)] for each in inputs]
+        except Exception as error:  # noqa: BLE001 - a guess at shapes may be wrong in any way
+            why = why or f"not batched: {str(error) or type(error).__name__}"
+            continue
+        try:
+            together = execution.run([np.concatenate(pair) for pair in zip(*inputs, strict=True)], places)
+        except Exception as error:  # noqa: BLE001 - as above
+            return f"not batched: {str(error) or type(error).__name__}"
+        if all(_same(np.concatenate(pair), both) for *pair, both in zip(*alone, together, strict=True)):
+            return None
+        return "not batched: two inputs give other answers together than alone"
+    return why
+
+
+def made_up(signature: Signature, size: int, *, seed: int, rows: int | None = None) -> list[Array]:
+    """Inputs with every open dimension set to `size`, and the first to `rows` if given. Raises ValueError."""
+    random = numpy.random.default_rng(seed)
+    return [_made_up(spec, size, random, rows) for spec in signature.inputs]
+
+
+def _made_up(spec: TensorSpec, size: int, random: numpy.random.Generator, rows: int | None) -> Array:
+    dims = [dim if isinstance(dim, int) else size for dim in spec.dims or ()]
+    if dims and not isinstance((spec.dims or (0,))[0], int):
+        dims[0] = rows or 1
+    if min(dims, default=0) < 0 or prod(dims) > _MAX_ELEMENTS:
+        raise ValueError(f"the input {spec.name!r} ({spec}) is too large to make up")
+    if spec.type in _FLOATS:
+        return random.random(dims, dtype=np.float32).astype(DTYPES[spec.type])
+    return random.integers(0, 2, dims).astype(DTYPES[spec.type])
+
+
+def _same(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind in "iub":
+        return bool(np.array_equal(one, other))
+    left, right = one.astype(np.float64), other.astype(np.float64)
+    scale = float(np.nanmax(np.abs(left), initial=0.0))
+    return bool(np.allclose(left, right, rtol=1e-2, atol=1e-3 * scale, equal_nan=True))
