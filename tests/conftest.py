@@ -1,0 +1,37 @@
+"""Fixtures that several rooms' tests use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wasmind.sandbox import Engine, Program
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine of this process."""
+    from wasmind.sandbox import Engine
+
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def program(engine: Engine) -> Callable[[str], Program]:
+    """Load a guest of tests/guests by its file's name; each is compiled once."""
+    from support.guests import build, load
+
+    loaded: dict[str, Program] = {}
+
+    def of(name: str) -> Program:
+        if name not in loaded:
+            loaded[name] = load(engine, build(name))
+        return loaded[name]
+
+    return of

@@ -1,0 +1,1 @@
+"""What tests of several rooms use: guests built from source, models, a backend in this process."""
