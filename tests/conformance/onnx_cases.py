@@ -55,7 +55,9 @@ def cases(shard: int, shards: int) -> Iterator[Case]:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     with zipfile.ZipFile(wheel()) as archive:
-        models = sorted(name for name in archive.namelist() if name.startswith(NODE) and name.endswith("/model.onnx"))
+        models = sorted(
+            name for name in archive.namelist() if name.startswith(NODE) and name.endswith("/model.onnx")
+        )
         for name in models[shard::shards]:
             case = _case(archive, name, options)
             if case is not None:

@@ -55,7 +55,19 @@ class OneModel:
 def runner(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     built = tmp_path_factory.mktemp("runner") / "runner.wasm"
     source = Path(__file__).with_name("runner.c")
-    words = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O2", "-s", str(source), "-o", str(built)]
+    words = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "wasm32-wasi",
+        "-O2",
+        "-s",
+        str(source),
+        "-o",
+        str(built),
+    ]
     subprocess.run(words, check=True)
     return built.read_bytes()
 
@@ -102,7 +114,9 @@ async def through_guest(case: Case, program: Program, directory: Path) -> list[b
         backend = ProcessBackend(str(directory / "s"), case.name, ready.signature)
         limits = Limits(cpu_ms=5_000)
         stdout, notes = BytesSink(1 << 24), []
-        wasi = Wasi(BytesSource(packed(case)), stdout, BytesSink(), (b"runner", b"model", b"%d" % len(case.outputs)))
+        wasi = Wasi(
+            BytesSource(packed(case)), stdout, BytesSink(), (b"runner", b"model", b"%d" % len(case.outputs))
+        )
         session = Session(OneModel(Graph("model", backend)), limits, "default")
         host = CommandHost(wasi, session, notes.append)
         guest = Guest(program, limits, host)
