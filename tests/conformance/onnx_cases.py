@@ -1,7 +1,7 @@
 """ONNX's own node tests: models with inputs and expected outputs, as the onnx 1.17.0 wheel ships them.
 
-A case counts when onnxruntime, called directly, gives the expected outputs; its outputs are then what a guest must get, bit
-for bit. The wheel is fetched from the package index once and read where it lies.
+A case counts when onnxruntime, called directly, gives the expected outputs; its outputs are then what a guest
+must get, bit for bit. The wheel is fetched from the package index once and read where it lies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NODE = "onnx/backend/test/data/node/"
 
 TYPES = {"float16": 0, "float32": 1, "float64": 2, "uint8": 3, "int32": 4, "int64": 5}
 CARRIERS = {"bool": 3, "int8": 3, "int16": 0, "uint16": 0, "bfloat16": 0, "uint32": 4, "uint64": 5}
-"""numpy's types by their number in the core ABI, and the ones that it carries as another of the same width."""
+"""numpy's types by their number in the core ABI, and those that it carries as another of the same width."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def wheel() -> Path:
 
 
 def cases(shard: int, shards: int) -> Iterator[Case]:
-    """The cases that native onnxruntime passes and whose tensors wasi-nn can carry: every `shards`-th of them."""
+    """The cases that native onnxruntime passes and whose tensors wasi-nn can carry: each `shards`-th one."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1

@@ -1,4 +1,4 @@
-"""Every ONNX node case that native onnxruntime passes, through a real guest, the core ABI and a confined worker.
+"""Every ONNX node case that native onnxruntime passes, through a real guest, the core ABI and a worker.
 
 The outputs are native onnxruntime's, bit for bit.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.onnx_cases import CARRIERS, TYPES, Case, cases
 
+from conformance.onnx_cases import CARRIERS, TYPES, Case, cases
 from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.files import files_of
 from wasmind.config import Limits
@@ -140,7 +140,7 @@ async def test_a_guest_gets_what_native_onnxruntime_gives(shard: int, runner: by
     with engine() as host:
         artifact = await compile_program(runner, tmp_path / "cache", INTERFACES)
         program = Program.load(host, artifact, INTERFACES)
-        for count, case in enumerate(cases(shard, SHARDS), 1):  # noqa: B007 - read after the loop
+        for count, case in enumerate(cases(shard, SHARDS), 1):
             directory = tmp_path / str(count)
             directory.mkdir()
             try:
