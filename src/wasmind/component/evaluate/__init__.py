@@ -1,0 +1,1 @@
+"""Symbolic evaluation: what definitions mean, with every index and alias resolved, and checked."""
