@@ -1,0 +1,165 @@
+"""Where lifting and lowering happen: a component instance of one run, with one set of options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from wasmind.component.abi.handles import Handle, HandleTable, Scope
+from wasmind.errors import GuestTrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmind.component.plan import Options
+
+
+class Memory(Protocol):
+    """A guest's linear memory, as the sandbox gives it."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it may lie elsewhere after the guest has run."""
+
+    @property
+    def buffer(self) -> memoryview:
+        """All of it, writable, as large as it was when last asked for."""
+
+    def refresh(self) -> None:
+        """Ask how large it is now."""
+
+
+class Caller(Protocol):
+    """What of a guest the canonical ABI uses."""
+
+    host: Any
+
+    def memory_named(self, export: str) -> Memory:
+        """One of the program's memories."""
+
+    def call_nested(self, export: str, *args: int) -> int:
+        """Call back into the guest, which does not suspend meanwhile."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call into a component instance that is under way."""
+
+    scope: Scope
+    lent: list[Handle]
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """One component instance in one run."""
+
+    handles: HandleTable = field(default_factory=HandleTable)
+    may_leave: bool = True
+    """False while its realloc or post-return runs, which may call nothing outside."""
+    may_enter: bool = True
+    """False while another component's call into it is under way: then only its own children may call it."""
+    calls: list[Call] = field(default_factory=list)
+    """The calls of other components into it that are under way, innermost last."""
+
+
+class Context:
+    """One component instance with one set of options: what every lift and lower works on.
+
+    `buffer` is its memory. Pointers are checked against it in Python integers before they are used; one past
+    its end asks the sandbox first whether the memory has grown.
+    """
+
+    __slots__ = (
+        "_memory",
+        "buffer",
+        "entries",
+        "guest",
+        "handles",
+        "instance",
+        "instances",
+        "lenders",
+        "moves",
+        "options",
+        "scope",
+    )
+
+    def __init__(self, guest: Caller, instances: Sequence[Instance], options: Options) -> None:
+        self.guest = guest
+        self.instances = instances
+        self.instance = instance = instances[options.instance]
+        self.options = options
+        self.handles = instance.handles
+        self.entries = instance.handles.entries
+        self.buffer = _NOTHING
+        self.moves = False
+        self.lenders: list[Handle] = []
+        self.scope = Scope()
+        self._memory: Memory | None = None
+
+    def refresh(self) -> None:
+        """See the memory where it lies and as large as it is now."""
+        memory = self._memory
+        if memory is None:
+            if self.options.memory is None:
+                return
+            memory = self._memory = self.guest.memory_named(self.options.memory)
+            self.moves = memory.moves
+        memory.refresh()
+        self.buffer = memory.buffer
+
+    def reach(self, end: int) -> None:
+        """Make sure that the memory is at least `end` bytes long. Raises GuestTrap."""
+        if end > len(self.buffer):
+            self.refresh()
+            if end > len(self.buffer):
+                size = len(self.buffer)
+                raise GuestTrap(f"a pointer ends at {end}, outside the memory", cause=f"it has {size} bytes")
+
+    def check(self, pointer: int, size: int, align: int) -> None:
+        """Check a pointer that the guest gave for `size` bytes. Raises GuestTrap."""
+        if pointer & (align - 1):
+            misaligned(pointer, align)
+        if pointer + size > len(self.buffer):
+            self.reach(pointer + size)
+
+    def allocate(self, align: int, size: int) -> int:
+        """Have the guest allocate. Raises GuestTrap if what it answers cannot be used."""
+        return self.reallocate(0, 0, align, size)
+
+    def reallocate(self, pointer: int, old_size: int, align: int, size: int) -> int:
+        """Have the guest move an allocation. Raises GuestTrap if what it answers cannot be used."""
+        if self.options.realloc is None:
+            raise GuestTrap("a value must be allocated, but the function was lowered without a realloc")
+        instance = self.instance
+        instance.may_leave = False
+        pointer = self.guest.call_nested(self.options.realloc, pointer, old_size, align, size)
+        instance.may_leave = True
+        if self.moves:
+            self.refresh()
+        self.check(pointer, size, align)
+        return pointer
+
+    def lend(self, handle: Handle) -> None:
+        """Lend a handle to the call that is being made, until `return_lent`."""
+        handle.lends += 1
+        self.lenders.append(handle)
+
+    def return_lent(self) -> None:
+        """Take back what was lent to the call that has returned."""
+        for handle in self.lenders:
+            handle.lends -= 1
+        self.lenders.clear()
+
+
+def open_contexts(guest: Caller, instances: int, options: Sequence[Options]) -> list[Context]:
+    """The contexts of one run: `instances` component instances, and one context for each set of options."""
+    made = [Instance() for _ in range(instances)]
+    return [Context(guest, made, each) for each in options]
+
+
+def misaligned(pointer: int, align: int) -> NoReturn:
+    """Raise the GuestTrap for a pointer that is not aligned."""
+    raise GuestTrap(f"the pointer {pointer} is not a multiple of {align}")
+
+
+_NOTHING = memoryview(bytearray())
