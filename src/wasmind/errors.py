@@ -1,7 +1,7 @@
 """One exception tree: every failure has a stable code, an HTTP status, a wasi-nn code, a cause and a remedy.
 
-The message says what happened; `cause` why; `remedy` what to do about it. The cause reaches a function's log and,
-in dev mode, its client; otherwise the client sees the code and the title alone.
+The message says what happened; `cause` why; `remedy` what to do about it. The cause reaches a function's
+log and, in dev mode, its client; otherwise the client sees the code and the title alone.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class NodeError(WasmindError):
     code, title = "node-failed", "The node failed"
 
 
-# --- a program that cannot be deployed -------------------------------------------------------------------------
+# --- a program that cannot be deployed ------------------------------------------------------------------
 
 
 class ProgramError(WasmindError):
@@ -103,7 +103,8 @@ class ProgramTooLarge(ProgramError):
 
 
 class UnsupportedFeature(ProgramError):
-    """The program needs a WebAssembly feature that is not offered (shared or 64-bit memory, async component)."""
+    """The program needs a WebAssembly feature that is not offered (shared or 64-bit memory, async
+    component)."""
 
     code, title = "program-unsupported", "Unsupported WebAssembly feature"
 
@@ -114,7 +115,7 @@ class UnknownImport(ProgramError):
     code, title = "program-unknown-import", "Unknown import"
 
 
-# --- a request that cannot be served -----------------------------------------------------------------------------
+# --- a request that cannot be served --------------------------------------------------------------------
 
 
 class RequestError(WasmindError):
@@ -139,6 +140,13 @@ class MethodNotAllowed(RequestError):
     """The route exists, not for this method."""
 
     code, title, status = "method-not-allowed", "Method not allowed", 405
+
+    def __init__(
+        self, message: str, *, cause: str | None = None, remedy: str | None = None, allowed: str = ""
+    ) -> None:
+        """`allowed` is the value of the response's `Allow` header."""
+        super().__init__(message, cause=cause, remedy=remedy)
+        self.allowed = allowed
 
 
 class BodyTimeout(RequestError):
@@ -172,7 +180,7 @@ class FunctionBusy(Overloaded):
     code, title, status = "function-busy", "Too many requests for this function", 429
 
 
-# --- a guest that failed -----------------------------------------------------------------------------------------
+# --- a guest that failed --------------------------------------------------------------------------------
 
 
 class GuestError(WasmindError):
@@ -220,7 +228,11 @@ class DeadlinePassed(LimitExceeded):
 class MemoryFault(GuestError):
     """A pointer or length given by the guest points outside its memory."""
 
-    code, title, nn_code = "guest-memory-fault", "A pointer outside the guest's memory", NnCode.INVALID_ARGUMENT
+    code, title, nn_code = (
+        "guest-memory-fault",
+        "A pointer outside the guest's memory",
+        NnCode.INVALID_ARGUMENT,
+    )
 
 
 class MissingMemory(MemoryFault):
@@ -229,7 +241,7 @@ class MissingMemory(MemoryFault):
     code, title, nn_code = "guest-missing-memory", "The guest has no memory", NnCode.MISSING_MEMORY
 
 
-# --- inference ---------------------------------------------------------------------------------------------------
+# --- inference ------------------------------------------------------------------------------------------
 
 
 class NnError(WasmindError):
@@ -284,7 +296,12 @@ class TooLarge(NnError):
 class UnsupportedOperation(NnError):
     """The call is not offered here: by policy, by the model or by the machine."""
 
-    code, title, status, nn_code = "nn-unsupported", "Unsupported operation", 501, NnCode.UNSUPPORTED_OPERATION
+    code, title, status, nn_code = (
+        "nn-unsupported",
+        "Unsupported operation",
+        501,
+        NnCode.UNSUPPORTED_OPERATION,
+    )
 
 
 class RuntimeFailed(NnError):
