@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import signal
 import sys
@@ -11,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class Child:
@@ -21,12 +20,10 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(
-        cls, module: str, arguments: Sequence[str], fds: Sequence[int], environment: Mapping[str, str]
-    ) -> Child:
-        """Start it with the descriptors `fds` inherited, in a process group of its own.
+    async def start(cls, module: str, arguments: Sequence[str], fds: Sequence[int]) -> Child:
+        """Start it with the descriptors `fds` inherited, in a session of its own.
 
-        A group of its own, so Ctrl-C reaches the supervisor alone, which then stops everything in order.
+        A session of its own, so Ctrl-C reaches the supervisor alone, which then stops everything in order.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -35,8 +32,7 @@ class Child:
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=tuple(fds),
-            env={**os.environ, **environment},
-            process_group=0,
+            start_new_session=True,
         )
         return cls(process)
 
@@ -48,6 +44,11 @@ class Child:
     async def wait(self) -> str:
         """Wait for its end; how it ended, in words."""
         return how_it_ended(await self._process.wait())
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     async def stop(self, patience: float) -> None:
         """End it: SIGTERM, and SIGKILL after `patience` seconds."""

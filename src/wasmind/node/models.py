@@ -12,9 +12,10 @@ import msgspec
 from wasmind.errors import ModelDied, ModelUnavailable, WasmindError
 from wasmind.node.backoff import Backoff
 from wasmind.node.status import ModelStatus
+from wasmind.node.watched import watched
 from wasmind.node.words import State
 from wasmind.telemetry.logs import failure
-from wasmind.worker.spawn import WorkerProcess, listen
+from wasmind.worker.spawn import WorkerProcess, listen, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ class ServedModel:
             self._backoff = Backoff()
             self._settled.clear()
             self._become("loading", "its process loads it")
-        self._task = asyncio.create_task(self._keep_running())
+        self._task = watched(self._keep_running())
 
     async def settled(self) -> None:
         """Wait until it serves, or its first process failed."""
@@ -90,7 +91,7 @@ class ServedModel:
 
     async def _live(self) -> ModelDied:
         """One process's life, and how it ended. Raises the error with which it refused the model."""
-        process = await WorkerProcess.start(self.plan.spec, self._listener, log=self._log)
+        process = await spawn(self.plan.spec, self._listener, log=self._log)
         self._process = process
         try:
             self.report = report = await process.ready()

@@ -14,8 +14,8 @@ from wasmind.catalog.digests import Digests
 from wasmind.errors import UnsupportedOperation
 from wasmind.guest_api.command import INTERFACES
 from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
-from wasmind.sandbox import compile_program
-from wasmind.worker.spec import ModelFile, WorkerSpec
+from wasmind.sandbox import CompileLimits, compile_program
+from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
             labels=self.labels,
             deadline_ms=self.settings.deadline_ms,
             queue=self.settings.queue,
-            shared_memory=self.settings.shared_memory,
+            shared_memory=int(self.settings.shared_memory),
             when_down=self.settings.when_down,
         )
 
@@ -118,7 +118,7 @@ def plan_model(record: ModelRecord) -> ModelPlan:
     settings = record.config
     spec = WorkerSpec(
         name=record.name,
-        files=tuple(ModelFile(file.path, file.role) for file in record.files),
+        files=record.files,
         encoding=record.encoding,
         runtime=record.runtime,
         target=settings.target,
@@ -126,12 +126,12 @@ def plan_model(record: ModelRecord) -> ModelPlan:
         threads=settings.threads,
         batch=settings.batch.max_size,
         batch_delay_ms=settings.batch.max_delay_ms,
-        memory=settings.memory,
+        memory=int(settings.memory),
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,
         warm_up=settings.warm_up,
     )
-    process = hashlib.sha256(msgspec.json.encode(spec, enc_hook=int)).hexdigest()[:8]
+    process = hashlib.sha256(msgspec.json.encode(spec)).hexdigest()[:8]
     return ModelPlan(
         id=f"{record.id}.{process}",
         name=record.name,
@@ -153,8 +153,9 @@ async def compile_functions(
     slots = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def one(function: FunctionRecord) -> FunctionEntry:
+        limits = CompileLimits(package=function.limits.package)
         async with slots:
-            artifact = await compile_program(function.module, cache, INTERFACES, function.limits)
+            artifact = await compile_program(function.module, cache, INTERFACES, limits)
         progress(function.name, artifact)
         return FunctionEntry(
             name=function.name,

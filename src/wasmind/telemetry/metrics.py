@@ -94,6 +94,11 @@ class Family(Generic[Series]):
             found = self._series[values] = self._make(values)
         return found
 
+    def clear(self: Family[Number]) -> None:
+        """Set every series to 0."""
+        for series in self._series.values():
+            series.value = 0.0
+
     def write(self, file: MmapedDict) -> None:
         """Store what changed."""
         for series in self._series.values():

@@ -1,0 +1,5 @@
+"""x."""
+
+
+def compile_() -> None:
+    """Not yet."""

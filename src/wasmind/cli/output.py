@@ -1,0 +1,89 @@
+"""What a command prints: for people, or one JSON document. Results go to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from wasmind.errors import WasmindError
+
+
+def say(text: str = "") -> None:
+    """A line of a result."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """A line that is no result."""
+    sys.stderr.write(text + "\n")
+
+
+def document(value: Any) -> None:
+    """A result as one JSON document; sizes become numbers and paths text."""
+    import msgspec
+
+    encoded = msgspec.json.encode(value, enc_hook=_plain)
+    say(msgspec.json.format(encoded, indent=2).decode())
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, int) else str(value)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A result as a table; `empty` is said when there is no row."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from wasmind.telemetry.escape import escape
+
+    found = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        found.add_row(*(Text(escape(str(cell))) for cell in row))
+    if found.row_count:
+        Console(soft_wrap=not sys.stdout.isatty()).print(found)
+    else:
+        say(empty)
+
+
+def failed(error: WasmindError, *, as_json: bool) -> None:
+    """An error: what happened, why, what to do."""
+    from wasmind.telemetry.escape import escape
+
+    if as_json:
+        document({"error": error.as_dict()})
+        return
+    red, bold, reset = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if sys.stderr.isatty() else ("", "", "")
+    note(f"{red}{bold}error:{reset} {escape(error.message)}")
+    if error.cause:
+        note(f"  cause: {escape(error.cause)}")
+    if error.remedy:
+        note(f"  remedy: {escape(error.remedy)}")
+
+
+def size(count: int | None) -> str:
+    """A number of bytes for people."""
+    if count is None:
+        return "-"
+    number = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def shorten(path: Path) -> str:
+    """A path relative to the working directory where that is shorter."""
+    from pathlib import Path as _Path
+
+    try:
+        return str(path.relative_to(_Path.cwd()))
+    except ValueError:
+        return str(path)

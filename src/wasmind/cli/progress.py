@@ -1,0 +1,81 @@
+"""A node coming up, as a person sees it: one bar on a terminal, plain records otherwise."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wasmind.node.progress import LoggedProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.progress import Progress as Bars
+
+    from wasmind.node.models import ServedModel
+    from wasmind.node.progress import Progress
+    from wasmind.sandbox import Artifact
+    from wasmind.telemetry.logs import Logger
+
+
+class BarProgress:
+    """A bar over functions and models together, which goes away when all is there; records go on above it."""
+
+    def __init__(self, logger: Logger) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+        self._records = LoggedProgress(logger)
+        self._bars: Bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bars.add_task("", visible=False)
+        self._waiting: list[str] = []
+
+    def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
+        """Show the bar."""
+        self._waiting = [*functions, *models]
+        self._bars.reset(self._task, total=len(self._waiting), visible=True)
+        self._describe()
+        self._bars.start()
+
+    def function(self, name: str, artifact: Artifact) -> None:
+        """One step on."""
+        self._step(name)
+        self._records.function(name, artifact)
+
+    def model(self, model: ServedModel) -> None:
+        """One step on."""
+        self._step(model.plan.name)
+        self._records.model(model)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._bars.stop()
+
+    def _step(self, name: str) -> None:
+        if name in self._waiting:
+            self._waiting.remove(name)
+        self._bars.advance(self._task)
+        self._describe()
+        self._bars.refresh()
+
+    def _describe(self) -> None:
+        waiting = ", ".join(self._waiting[:3]) + (", …" if len(self._waiting) > 3 else "")
+        self._bars.update(self._task, description=f"compiling and loading {waiting}")
+
+
+@contextmanager
+def shown_progress(logger: Logger) -> Iterator[Progress]:
+    """What shows a node coming up here."""
+    shown: Progress = BarProgress(logger) if sys.stderr.isatty() else LoggedProgress(logger)
+    try:
+        yield shown
+    finally:
+        shown.end()

@@ -1,0 +1,51 @@
+"""A node's status, put together from its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wasmind.node.status import FunctionStatus, ModelStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wasmind.catalog.function import FunctionRecord
+    from wasmind.node.fleet import Fleet
+    from wasmind.node.plan import Plan
+
+
+def model_statuses(fleet: Fleet, plan: Plan | None) -> tuple[ModelStatus, ...]:
+    """How each model is, those that functions brought included."""
+    return tuple(model.status(plan.users(id_) if plan else ()) for id_, model in fleet.models.items())
+
+
+def function_statuses(plan: Plan | None) -> tuple[FunctionStatus, ...]:
+    """What each function is."""
+    return tuple(_function(function) for function in plan.functions) if plan else ()
+
+
+def model_problems(fleet: Fleet, ids: Iterable[str]) -> tuple[str, ...]:
+    """Which configured models do not serve, and why."""
+    models = (fleet.models[id_] for id_ in ids if id_ in fleet.models)
+    return tuple(
+        f"the model {model.plan.name!r} is {model.entry.state}: {model.entry.reason}"
+        for model in models
+        if model.entry.state != "ready"
+    )
+
+
+def _function(function: FunctionRecord) -> FunctionStatus:
+    limits = msgspec.to_builtins(function.limits, enc_hook=int)
+    return FunctionStatus(
+        name=function.name,
+        tenant=function.tenant,
+        digest=function.digest,
+        routes=function.routes,
+        host=function.host,
+        methods=function.methods,
+        models=tuple(function.grants),
+        limits=limits,
+        allow_load=function.allow_load,
+    )

@@ -1,0 +1,344 @@
+"""The supervisor: it starts a node's processes, watches them, reloads, and stops them in order.
+
+It holds no request state. Edge workers and the control process end when it does; so do model workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+import wasmind
+from wasmind.catalog.signatures import Signatures
+from wasmind.errors import NodeError, WasmindError
+from wasmind.node.child import raise_descriptor_limit
+from wasmind.node.control import Control
+from wasmind.node.edges import Edges
+from wasmind.node.figures import NodeFigures
+from wasmind.node.fleet import Fleet
+from wasmind.node.messages import ModelState, Snapshot
+from wasmind.node.notify import notify
+from wasmind.node.plan import compile_functions, make_plan
+from wasmind.node.report import function_statuses, model_problems, model_statuses
+from wasmind.node.state import StateDir, listen_on_status
+from wasmind.node.status import NodeStatus, StatusServer
+from wasmind.node.uploads import Uploads
+from wasmind.node.watched import watched
+from wasmind.node.words import Failure
+from wasmind.telemetry.logs import failure
+from wasmind.telemetry.metrics import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from wasmind.config import Config
+    from wasmind.node.messages import FunctionEntry
+    from wasmind.node.models import ServedModel
+    from wasmind.node.plan import ModelPlan, Plan
+    from wasmind.node.progress import Progress
+    from wasmind.node.status import Command, Phase
+    from wasmind.telemetry.logs import Logger
+
+FLUSH_SECONDS = 1.0
+"""How often metrics are written for the scraper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the node serves since one reload."""
+
+    generation: int
+    plan: Plan
+    functions: tuple[FunctionEntry, ...]
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The ids of its models."""
+        return frozenset(model.id for model in self.plan.models)
+
+
+class Supervisor:
+    """One node, from start to end."""
+
+    def __init__(
+        self,
+        read: Callable[[], Config],
+        source: str | None,
+        state: StateDir,
+        logger: Logger,
+        progress: Progress,
+    ) -> None:
+        """`read` gives the configuration, each time anew; `source` says for people where it stands.
+
+        Takes the node's ports. Raises NodeError, ConfigError.
+        """
+        self._read = read
+        self._source = source
+        self._state = state
+        self._logger = logger
+        self._progress = progress
+        self._config = read()
+        node = self._config.node
+        self._fleet = Fleet(state.run, self._model_changed, logger)
+        self._uploads = Uploads(self._fleet)
+        self._signatures = Signatures(state.path / "signatures")
+        count = node.workers or len(os.sched_getaffinity(0))
+        self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, logger)
+        self._control = Control(node, state, logger)
+        self._status_server = StatusServer(self._act)
+        self._registry = Registry(state.metrics)
+        self._figures = NodeFigures(self._registry)
+        self._serving: Serving | None = None
+        self._phase: Phase = "starting"
+        self._began = time()
+        self._reload_failure: WasmindError | None = None
+        self._fault: NodeError | None = None
+        self._reloading = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises WasmindError if the node cannot start."""
+        raise_descriptor_limit()
+        asyncio.get_running_loop().set_exception_handler(self._broken)
+        self._handle_signals()
+        self._spawn(self._write_figures())
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
+        finally:
+            stopping.cancel()
+            starting.cancel()
+            with suppress(asyncio.CancelledError, WasmindError):
+                await starting
+            self._progress.end()
+            await self._stop()
+        if self._fault:
+            raise self._fault
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by_signal()))
+
+    def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A part of the supervisor failed unforeseen: a node that is not watched must not go on."""
+        loop.default_exception_handler(context)
+        if isinstance(context.get("exception"), Exception):
+            self._fault = NodeError("the supervisor failed", cause=context["message"])
+            self._stopping.set()
+
+    def _told_to_stop(self) -> None:
+        if self._stopping.is_set():
+            self._logger.warning("told again to stop: requests under way are cut")
+            self._edges.kill()
+        else:
+            self._logger.info("stopping: requests under way are finished first")
+        self._stopping.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = watched(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(self) -> None:
+        await self._status_server.start(listen_on_status(self._state.path))
+        self._control.run()
+        plan = await asyncio.to_thread(make_plan, self._config, self._state.path)
+        self._serving, started = await self._prepare(plan, 1)
+        await self._edges.start()
+        await self._settled(started)
+        self._progress.end()
+        self._phase = "ready"
+        for note in self._edges.notes:
+            self._logger.warning(note)
+        self._logger.info("ready", functions=self._functions_url, api=self._api_url)
+        notify(f"READY=1\nMAINPID={os.getpid()}")
+
+    async def _stop(self) -> None:
+        self._phase = "draining"
+        notify("STOPPING=1")
+        for task in self._tasks:
+            task.cancel()
+        await self._edges.drain(self._config.node.drain_ms / 1000)
+        await self._fleet.close()
+        self._stopped.set()
+        await self._control.stop()
+        await self._status_server.close()
+        self._registry.close()
+
+    # --- what is served -------------------------------------------------------------------------------------
+
+    async def _prepare(self, plan: Plan, generation: int) -> tuple[Serving, list[ServedModel]]:
+        """Start the models that are new in `plan`, compile its functions meanwhile; returns those models."""
+        self._progress.begin([f.name for f in plan.functions], [m.name for m in plan.models])
+        started = self._fleet.start(self._with_signature(model) for model in plan.models)
+        try:
+            functions = await compile_functions(plan, self._state.cache, self._progress.function)
+        except BaseException:
+            await self._forget(started)
+            raise
+        return Serving(generation, plan, functions), started
+
+    async def _settled(self, models: Iterable[ServedModel]) -> None:
+        async def one(model: ServedModel) -> None:
+            await model.settled()
+            self._progress.model(model)
+
+        await asyncio.gather(*(one(model) for model in models))
+
+    async def _forget(self, started: Iterable[ServedModel]) -> None:
+        """Stop models that were started for a configuration that was not taken up."""
+        kept = self._serving.models if self._serving else frozenset()
+        await self._fleet.stop({model.plan.id for model in started} - kept)
+
+    async def reload(self) -> None:
+        """Read the configuration again and serve it. Raises WasmindError; then nothing has changed."""
+        async with self._reloading:
+            before = self._serving
+            if before is None or self._phase != "ready":
+                raise NodeError(f"the node is {self._phase}: it cannot reload now")
+            try:
+                config, serving = await self._renewed(before.generation + 1)
+            except WasmindError as error:
+                self._reload_failure = error
+                self._logger.error("reload refused: nothing has changed", **failure(error))  # noqa: TRY400 - explained
+                raise
+            finally:
+                self._progress.end()
+            self._serving, self._reload_failure = serving, None
+            for setting in _fixed_settings(self._config, config):
+                self._logger.warning("a changed setting needs a restart", setting=setting)
+            self._config = config
+            await self._edges.apply(self._snapshot())
+            self._logger.info("reloaded", generation=serving.generation, functions=len(serving.functions))
+            self._spawn(self._retire(before))
+
+    async def _renewed(self, generation: int) -> tuple[Config, Serving]:
+        config = await asyncio.to_thread(self._read)
+        plan = await asyncio.to_thread(make_plan, config, self._state.path)
+        serving, started = await self._prepare(plan, generation)
+        await self._settled(started)
+        failed = [model.failure for model in started if model.failure]
+        if failed:
+            await self._forget(started)
+            raise failed[0]
+        return config, serving
+
+    async def _reload_by_signal(self) -> None:
+        notify("RELOADING=1")
+        with suppress(WasmindError):  # it was logged
+            await self.reload()
+        notify("READY=1")
+
+    async def _retire(self, before: Serving) -> None:
+        """Stop the models that only `before` had, once no request runs on it."""
+        await self._edges.released(before.generation)
+        if self._serving:
+            await self._fleet.stop(before.models - self._serving.models)
+
+    def _with_signature(self, plan: ModelPlan) -> ModelPlan:
+        known = self._signatures.get(plan.digest, plan.spec.runtime)
+        return msgspec.structs.replace(plan, signature=known)
+
+    def _model_changed(self, model: ServedModel) -> None:
+        entry = model.entry
+        self._edges.tell(ModelState(model=entry))
+        if entry.state == "ready" and entry.signature and entry.signature != model.plan.signature:
+            with suppress(OSError):  # found out again next time
+                self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
+
+    def _snapshot(self) -> Snapshot:
+        serving = self._serving
+        if serving is None:
+            raise NodeError("an edge worker was started before there is anything to serve")
+        return Snapshot(
+            generation=serving.generation,
+            dev=serving.plan.dev,
+            node=serving.plan.node,
+            functions=serving.functions,
+            models=self._fleet.entries(model.id for model in serving.plan.models),
+        )
+
+    # --- what is said of it ---------------------------------------------------------------------------------
+
+    async def _act(self, command: Command) -> NodeStatus:
+        match command:
+            case "reload":
+                await self.reload()
+            case "drain":
+                self._phase = "draining"
+            case "stop":
+                self._stopping.set()
+                await self._stopped.wait()
+            case "status":
+                pass
+        return self.status()
+
+    def status(self) -> NodeStatus:
+        """How the node is."""
+        serving = self._serving
+        plan = serving.plan if serving else None
+        return NodeStatus(
+            version=wasmind.__version__,
+            pid=os.getpid(),
+            phase=self._phase,
+            started=self._began,
+            generation=serving.generation if serving else 0,
+            config=self._source,
+            dev=plan.dev if plan else self._config.node.dev,
+            functions_url=self._functions_url,
+            api_url=self._api_url,
+            edges=self._edges.status(),
+            models=model_statuses(self._fleet, plan),
+            functions=function_statuses(plan),
+            problems=self._problems(serving),
+            reload_failure=Failure.of(self._reload_failure) if self._reload_failure else None,
+            notes=self._edges.notes,
+        )
+
+    def _problems(self, serving: Serving | None) -> tuple[str, ...]:
+        if self._phase == "draining":
+            return ("the node drains",)
+        if serving is None:
+            return ("the node is starting",)
+        return (*self._edges.problems, *model_problems(self._fleet, serving.models))
+
+    @property
+    def _functions_url(self) -> str:
+        return _url(self._config.node.host, self._edges.port)
+
+    @property
+    def _api_url(self) -> str:
+        return _url(self._config.node.host, self._control.port)
+
+    async def _write_figures(self) -> None:
+        while True:
+            self._figures.update(self.status(), self._control.restarts)
+            self._registry.flush()
+            await asyncio.sleep(FLUSH_SECONDS)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _fixed_settings(before: Config, after: Config) -> list[str]:
+    """The settings of [node] that differ and that a running node cannot change."""
+    names = ("workers", "host", "ports", "state", "tick_ms", "log", "log_level")
+    return [name for name in names if getattr(before.node, name) != getattr(after.node, name)]
