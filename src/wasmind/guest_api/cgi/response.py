@@ -22,10 +22,10 @@ WINDOW = 64 << 10
 class Response(Protocol):
     """Where a response goes; the edge implements it."""
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]:
         """Send the head. Without `content-length` the server frames the body. Names are in lower case."""
 
-    async def body(self, chunk: bytes, more: bool) -> None:
+    def body(self, chunk: bytes, more: bool) -> Awaitable[None]:
         """Send a part of the body; returns when there is room for more. The last call has `more` False."""
 
 

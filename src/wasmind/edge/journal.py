@@ -1,0 +1,55 @@
+"""What one request adds to its function's log: the guest's stderr, why calls were refused, how it failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasmind.telemetry.function_log import FunctionLog, LogBudget
+from wasmind.telemetry.logs import failure
+
+if TYPE_CHECKING:
+    from wasmind.errors import WasmindError
+    from wasmind.telemetry.logs import Logger
+
+
+class Journal:
+    """Costs nothing until something is written."""
+
+    __slots__ = ("_budget", "_function", "_log", "_logger", "_request_id")
+
+    def __init__(self, logger: Logger, function: str, request_id: bytes, budget: LogBudget) -> None:
+        self._logger = logger
+        self._function = function
+        self._request_id = request_id
+        self._budget = budget
+        self._log: FunctionLog | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take what the guest wrote to stderr."""
+        if self._log is None:
+            self._log = FunctionLog(self._logger, self._function, self._request_id.decode(), self._budget)
+        self._log.write(data)
+
+    def note(self, text: str) -> None:
+        """Take one line that explains something to the function's author."""
+        if self._budget.take(len(text)):
+            self._logger.info(
+                text, function=self._function, request_id=self._request_id.decode(), stream="wasmind"
+            )
+
+    def failed(self, error: WasmindError, *, started: bool) -> None:
+        """Record why the request failed; `started`: its client got a part of the answer already."""
+        words = failure(error)
+        if self._budget.take(sum(map(len, words.values()))):
+            self._logger.warning(
+                "request cut" if started else "request failed",
+                function=self._function,
+                request_id=self._request_id.decode(),
+                status=error.status,
+                **words,
+            )
+
+    def close(self) -> None:
+        """To be called once, at the request's end."""
+        if self._log is not None:
+            self._log.close()

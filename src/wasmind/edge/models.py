@@ -1,0 +1,103 @@
+"""The node's models as this worker reaches them, and what each function may name of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from wasmind.edge.served import ServedModel
+from wasmind.errors import ModelNotFound
+from wasmind.nn.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection, Iterable
+
+    from wasmind.edge.loads import Loads
+    from wasmind.nn.encoding import Encoding, Target
+    from wasmind.node.messages import FunctionEntry, ModelEntry
+
+
+class FunctionModels:
+    """What one function may name (an `nn.Models`). No other name exists for it."""
+
+    __slots__ = ("_function", "_granted", "_loads", "allow_load")
+
+    def __init__(self, function: FunctionEntry, granted: dict[str, ServedModel], loads: Loads) -> None:
+        self._function = function
+        self._granted = granted
+        self._loads = loads
+        self.allow_load = function.allow_load
+
+    def resolve(self, name: str) -> Graph | Awaitable[Graph]:
+        """Find a named model. Raises ModelNotFound, ModelUnavailable."""
+        served = self._granted.get(name)
+        if served is None:
+            raise ModelNotFound(
+                "no such model",
+                cause=f"the function {self._function.name!r} may name: {', '.join(self._granted) or 'none'}",
+                remedy="name one of these, or grant the model with the function's `models`",
+            )
+        return served.resolve()
+
+    async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
+        """Load a model from bytes, once for all requests that bring the same."""
+        served = await self._loads.load(self._function, builders, encoding, target)
+        found = served.resolve()
+        return found if isinstance(found, Graph) else await found
+
+    @property
+    def served(self) -> Iterable[ServedModel]:
+        """The models it may name."""
+        return self._granted.values()
+
+    def same(self, other: FunctionModels) -> bool:
+        """Whether the same names mean the same models."""
+        return self._granted == other._granted
+
+
+class NodeModels:
+    """All models by id."""
+
+    def __init__(self, loads: Loads) -> None:
+        self._loads = loads
+        self._served: dict[str, ServedModel] = {}
+        self._named: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def apply(self, entries: Collection[ModelEntry]) -> None:
+        """Know these models; the others stay until `keep` leaves them out."""
+        self._named = {entry.id for entry in entries}
+        for entry in entries:
+            served = self._served.get(entry.id)
+            if served is None:
+                self._served[entry.id] = ServedModel(entry)
+            else:
+                served.update(entry)
+
+    def update(self, entry: ModelEntry) -> None:
+        """One model has changed."""
+        served = self._served.get(entry.id)
+        if served is not None:
+            served.update(entry)
+        else:
+            self._loads.update(entry)
+
+    def granted(self, function: FunctionEntry) -> FunctionModels:
+        """What a function may name."""
+        granted = {name: self._served[id_] for name, id_ in function.grants.items()}
+        return FunctionModels(function, granted, self._loads)
+
+    def keep(self, used: set[ServedModel]) -> None:
+        """Leave all models but these and those of the newest snapshot."""
+        for id_, served in list(self._served.items()):
+            if id_ not in self._named and served not in used:
+                del self._served[id_]
+                task = asyncio.get_running_loop().create_task(served.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Leave all models."""
+        self._named = set()
+        self.keep(set())
+        await asyncio.gather(*self._closing, self._loads.close())

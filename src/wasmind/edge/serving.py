@@ -1,0 +1,126 @@
+"""What serves requests in this process: the engine, the deployment, the application and the HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmind.edge.admission import Admission
+from wasmind.edge.app import App
+from wasmind.edge.deployment import Deployment
+from wasmind.edge.loads import Loads
+from wasmind.edge.models import NodeModels
+from wasmind.edge.server import HttpServer
+from wasmind.node.messages import FromEdge, Released, Stats
+from wasmind.sandbox import Engine
+from wasmind.telemetry import logs
+from wasmind.telemetry.figures import EdgeFigures
+from wasmind.telemetry.metrics import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmind.node.messages import NodeEntry, Snapshot, Start
+
+FIGURES_S = 1.0
+"""How often figures are written for whoever scrapes them, and told to the supervisor."""
+LINGER_S = 0.1
+"""While draining: so long each answer asks its client to close, before idle connections are closed."""
+SILENT_S = 1.0
+"""While draining: so long, once nothing runs, connections are waited for that have not sent a whole head."""
+SPARE_CONNECTIONS = 1024
+"""Connections beyond the requests at once: idle ones, and those that are told 503."""
+
+
+class Serving:
+    """Made from the first snapshot; later ones are given to `deployment`."""
+
+    def __init__(self, start: Start, snapshot: Snapshot, send: Callable[[FromEdge], None]) -> None:
+        """`send` tells the supervisor something."""
+        node = snapshot.node
+        self._send = send
+        self._node = node
+        self._registry = Registry(Path(start.run_dir) / "metrics")
+        self._figures = EdgeFigures(self._registry)
+        self.engine = Engine(node.tick_ms)
+        self.loads = Loads(Path(start.state_dir) / "uploads", send)
+        self.models = NodeModels(self.loads)
+        self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
+        self.admission = Admission(node.concurrency)
+        logger = logs.configure(node.log, node.log_level, process=f"edge {start.index}")
+        self.app = App(self.deployment, self.admission, self._figures, logger)
+        self._server = HttpServer(
+            self.app,
+            socket.socket(fileno=start.listen_fd),
+            header_timeout_ms=node.header_timeout_ms,
+            connections=node.concurrency + SPARE_CONNECTIONS,
+        )
+        self._told: Stats | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    def open(self) -> bool:
+        """Accept connections from now on; whether it did not before."""
+        if self._ticking is not None:
+            return False
+        self._server.start()
+        self._ticking = asyncio.create_task(self._tick())
+        return True
+
+    def limit(self, node: NodeEntry) -> None:
+        """Take the limits of a newer snapshot."""
+        self.admission.node.limit = node.concurrency
+        self._node = node
+
+    async def drain(self, deadline_ms: float | None) -> int:
+        """Finish what was accepted and free everything; how many requests the deadline cut.
+
+        First every answer asks its client to close the connection, so that who sends at this moment meets no
+        closed one; then the queue of the listening socket is emptied and idle connections are closed.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
+        self.app.closing = True
+        await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
+        self._server.stop()
+        stopped = asyncio.create_task(self._server.wait())
+        while not stopped.done() and loop.time() < ends:
+            await self.app.runs.idle(ends - loop.time())
+            await asyncio.wait({stopped}, timeout=min(SILENT_S, max(0.0, ends - loop.time())))
+            if not len(self.app.runs):
+                break
+        cut = await self.app.runs.cut()
+        stopped.cancel()
+        await self._close()
+        return cut
+
+    async def _close(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await self.models.close()
+        self.deployment.close()
+        self._write_figures()
+        self._registry.close()
+        self.engine.close()
+
+    def _released(self, generation: int) -> None:
+        self._send(Released(generation=generation))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(FIGURES_S)
+            self._write_figures()
+
+    def _write_figures(self) -> None:
+        stats = Stats(
+            generation=self.deployment.generation,
+            requests=self.app.ended,
+            running=len(self.app.runs),
+            guests=self.engine.live,
+        )
+        self._figures.running.value, self._figures.guests.value = stats.running, stats.guests
+        self._registry.flush()
+        if stats != self._told:
+            self._told = stats
+            self._send(stats)
