@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
+import sys
 import tempfile
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
 from wasmind.errors import ProgramError
+from wasmind.sandbox import ffi
 from wasmind.sandbox.binary import Export, Import, Outline
 
 
@@ -60,8 +60,8 @@ def machine() -> str:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             features = next((line for line in file if line.lower().startswith(("flags", "features"))), "")
     except OSError:
-        features = platform.processor()
-    return f"wasmtime {version('wasmtime')} {platform.system()} {platform.machine()} {features}"
+        features = os.uname().version
+    return f"wasmtime {ffi.version()} {sys.platform} {os.uname().machine} {features}"
 
 
 def _path(kind: type, value: object) -> Path:

@@ -76,8 +76,10 @@ def bind(host: HostFunction) -> Any:
 def _synchronous(host: HostFunction) -> Callable[[int, int, int, int], int]:
     layout, function = raw_layout(host.parameters), host.function
     unpack = layout.unpack_from
-    pack = raw_layout((host.result,)).pack_into if host.result else None
-    at = Frames(max(layout.size, ffi.RAW_SIZE)).at
+    results = raw_layout(host.results)
+    pack, several = results.pack_into, len(host.results) > 1
+    single = len(host.results) == 1
+    at = Frames(max(layout.size, results.size)).at
 
     def callback(_env: int, _caller: int, values: int, _count: int) -> int:
         guest = current.guest
@@ -85,8 +87,10 @@ def _synchronous(host: HostFunction) -> Callable[[int, int, int, int], int]:
             cells = at(values)
             guest.figures.host_calls += 1  # type: ignore[union-attr]  # callbacks run only inside a poll
             result = function(guest, *unpack(cells))
-            if pack is not None:
+            if single:
                 pack(cells, 0, result)
+            elif several:
+                pack(cells, 0, *result)
         except BaseException as error:  # noqa: BLE001 - none may leave a C callback; the guest keeps and raises it
             return _trap(guest, host, error)
         return 0
@@ -125,15 +129,16 @@ def _asynchronous(host: HostFunction) -> Callable[..., None]:
 
 def _settler(host: HostFunction) -> Callable[[int, Any], None]:
     """How a result is written to where C waits for it."""
-    if host.result is None:
+    if not host.results:
 
         def nothing(_address: int, value: Any) -> None:
             if value is not None:
                 raise TypeError(f"{host} answers nothing, but got {value!r}")
 
         return nothing
-    layout = Struct(f"<B{ffi.VAL_OFFSET - 1}x{host.result.code}")
-    pack, at, number = layout.pack_into, Frames(layout.size).at, host.result.kind.number
+    (result,) = host.results
+    layout = Struct(f"<B{ffi.VAL_OFFSET - 1}x{result.code}")
+    pack, at, number = layout.pack_into, Frames(layout.size).at, result.kind.number
     return lambda address, value: pack(at(address), 0, number, value)
 
 

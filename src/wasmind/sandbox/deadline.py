@@ -26,12 +26,12 @@ class Deadlines:
         self._slots: dict[int, set[Expiring]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def watch(self, guest: Expiring, when: float) -> int:
-        """Call `guest.expire()` once the loop's time passes `when`; returns the slot, for `forget`."""
+    def watch(self, guest: Expiring, left_s: float) -> int:
+        """Call `guest.expire()` when `left_s` seconds have passed; returns the slot, for `forget`."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._slots = loop, {}
-        slot = int(when / SLOT_S) + 1
+        slot = int((loop.time() + left_s) / SLOT_S) + 1
         guests = self._slots.get(slot)
         if guests is None:
             guests = self._slots[slot] = set()

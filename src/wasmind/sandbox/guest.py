@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 from wasmind.errors import GuestTrap, NodeError, WasmindError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.binding import Wait, current
-from wasmind.sandbox.explain import budget_spent, deadline_passed, exited, host_failed, too_large
+from wasmind.sandbox.explain import budget_spent, exited, host_failed, too_large
 from wasmind.sandbox.figures import Figures
 from wasmind.sandbox.memory import Memory
-from wasmind.sandbox.scratch import ERROR, FLAG, FUNCTION, INSTANCE, MEMORY, TRAP, Scratch
+from wasmind.sandbox.scratch import (
+    ARGUMENTS,
+    ERROR,
+    FLAG,
+    FUNCTION,
+    HANDLE,
+    INSTANCE,
+    MEMORY,
+    RESULTS,
+    TRAP,
+    Scratch,
+)
+from wasmind.sandbox.suspension import Suspension
 from wasmind.sandbox.trap import explain_error, explain_trap, free
 
 if TYPE_CHECKING:
@@ -46,10 +58,28 @@ class Guest(Generic[Host]):
     """
 
     __slots__ = (
-        "_began", "_began_wall", "_budget_ns", "_clock", "_context", "_engine", "_expired", "_failure",
-        "_future", "_handles", "_paused", "_scratch", "_slot", "_store", "_task", "_waiting", "exit_code",
-        "figures", "finisher", "host", "limits", "memory", "nested", "program",
-    )  # fmt: skip
+        "_began",
+        "_began_wall",
+        "_budget_ns",
+        "_clock",
+        "_context",
+        "_engine",
+        "_failure",
+        "_future",
+        "_handles",
+        "_scratch",
+        "_store",
+        "_suspension",
+        "_waiting",
+        "exit_code",
+        "figures",
+        "finisher",
+        "host",
+        "limits",
+        "memory",
+        "nested",
+        "program",
+    )
 
     def __init__(self, program: Program, limits: Limits, host: Host) -> None:
         self.program = program
@@ -68,11 +98,8 @@ class Guest(Generic[Host]):
         self._scratch: Scratch | None = None
         self._failure: BaseException | None = None
         self._waiting: Wait | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._paused = self._expired = False
-        self._slot = -1
+        self._suspension: Suspension | None = None
         self._handles: dict[str, tuple[Function, ctypes.Array[ctypes.c_char]]] = {}
-        self._engine.ticker.heed(self._budget_ns)
 
     # --- running --------------------------------------------------------------------------------------------
 
@@ -84,7 +111,7 @@ class Guest(Generic[Host]):
         LimitExceeded, Overloaded, or the WasmindError that a host function raised.
         """
         await self.start()
-        if "_initialize" in self.program.functions and export != "_initialize":
+        if self.program.initializes and export != "_initialize":
             await self.call("_initialize")
         if self.exit_code is None:
             await self.call(export)
@@ -93,11 +120,24 @@ class Guest(Generic[Host]):
 
     async def start(self) -> None:
         """Instantiate the program; its start function runs, if it has one. Raises as `run` does."""
+        scratch = self._open()
+        if not self._poll():
+            await self._continue()
+        self._settle_call()
+        name, at, context = self.program.memory_name, scratch.address, self._context
+        if name and context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
+            moves = self._engine.room.profile.moves
+            self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, moves)
+
+    def _open(self) -> Scratch:
+        """Make the store, and begin to instantiate."""
+        program, limits, engine = self.program, self.limits, self._engine
         if self._scratch is not None or self.figures.wall_ns:
             raise NodeError("a guest runs once")
-        program, limits, engine = self.program, self.limits, self._engine
         if program.memory_least > limits.memory or program.table_least > limits.table_elements:
             raise too_large(program, limits)
+        if self._budget_ns < engine.ticker.look_ns:
+            engine.ticker.heed(self._budget_ns)
         self._scratch = scratch = engine.borrow_scratch()
         self._store = store = ffi.store_new(engine.pointer, None, None)
         self._context = context = ffi.store_context(store)
@@ -106,10 +146,8 @@ class Guest(Generic[Host]):
         ffi.set_epoch_deadline(context, 1)
         ffi.store_on_epoch(store, engine.on_epoch, None, None)
         at = scratch.address
-        await self._finish(ffi.instantiate(program.pointer, context, at + INSTANCE, at + TRAP, at + ERROR))
-        name = program.memory_name
-        if name and self._context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
-            self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, engine.room.profile.moves)
+        self._future = ffi.instantiate(program.pointer, context, at + INSTANCE, at + TRAP, at + ERROR)
+        return scratch
 
     async def call(self, export: str, *values: float) -> tuple[Any, ...]:
         """Call an export of the running instance and return its results; integers are unsigned.
@@ -122,33 +160,18 @@ class Guest(Generic[Host]):
             raise NodeError(
                 "the guest cannot be called", cause="it was not started, has ended, or is running"
             )
-        arguments, results = scratch.place(function, function.checked(values))
-        name, at = function.name, scratch.address
+        taken, given, at, name = function.taken, function.given, scratch.address, function.name
+        if values or taken:
+            scratch.place(function, function.checked(values))
         if not ffi.export_get(context, at + INSTANCE, name, len(name), at + FUNCTION):
             raise NodeError(f"the instance has no export {export!r}")
-        handle = at + FUNCTION + ffi.EXTERN_OFFSET
-        taken, given = len(function.signature.parameters), len(function.signature.results)
-        await self._finish(ffi.call(context, handle, arguments, taken, results, given, at + TRAP, at + ERROR))
+        self._future = ffi.call(
+            context, at + HANDLE, at + ARGUMENTS, taken, at + RESULTS, given, at + TRAP, at + ERROR
+        )
+        if not self._poll():
+            await self._continue()
+        self._settle_call()
         return scratch.results(function) if given and self.exit_code is None else ()
-
-    async def _finish(self, future: int) -> None:
-        """Poll a future to its end, giving way in between; raise what it ended with. Closes the guest if that
-        is an end."""
-        self._future = future
-        try:
-            while not self._poll():
-                self.over_budget(0)
-                if self._failure is None:
-                    await self._pause()
-                if self._failure is not None:
-                    break
-            else:
-                ffi.future_delete(future)
-                self._future = 0
-            self._outcome()
-        except BaseException:
-            self.close()
-            raise
 
     def _poll(self) -> bool:
         """Run the fiber until it ends, waits or yields; says whether it has ended."""
@@ -158,99 +181,88 @@ class Guest(Generic[Host]):
         done: bool = False
         current.guest = self
         memory.asks = True
-        self._began = self._clock()
-        ticker.polls += 1
-        ticker.polling = True
+        ticker.polling = self._began = self._clock()
         if ticker.asleep:
             ticker.wake()
         try:
             done = ffi.future_poll(self._future)
         finally:
-            ticker.polling = False
+            ticker.polling = 0
             self.figures.cpu_ns += self._clock() - self._began
             memory.asks = done
             current.guest = None
         return done
 
-    async def _pause(self) -> None:
-        """Let others run: until the host function's wait is over, or until the guest's next turn."""
-        if self._task is None:
-            self._watch()
-        if self._expired:
-            raise deadline_passed(self.limits)
-        wait, self._waiting = self._waiting, None
-        self._paused = True
-        try:
-            if wait is not None:
-                await self._wait(wait)
-            if wait is None or (self.figures.cpu_ns > self._engine.tick_ns and len(self._engine.scheduler)):
-                await self._engine.scheduler.turn(self.figures.cpu_ns)
-        except asyncio.CancelledError:
-            if self._cut_short():
-                raise deadline_passed(self.limits) from None
-            raise
-        finally:
-            self._paused = False
+    async def _continue(self) -> None:
+        """Poll to the end, giving way in between. What ended the guest is raised, or kept for `_settle_call`.
 
-    async def _wait(self, wait: Wait) -> None:
+        A guest that has used more CPU than a slice queues for its turn after a wait too, so that nobody gets
+        ahead by waiting often.
+        """
+        engine, figures = self._engine, self.figures
+        suspension = self._suspension
+        if suspension is None:
+            suspension = self._suspension = Suspension(engine.deadlines, self.limits, self._began_wall)
+        try:
+            while self._failure is None and not self.over_budget(0):
+                if suspension.expired:
+                    self._failure = suspension.late()
+                    break
+                suspension.paused = True
+                wait = self._waiting
+                if wait is not None:
+                    self._waiting = None
+                    await self._wait(wait, suspension)
+                if wait is None or (figures.cpu_ns > engine.tick_ns and len(engine.scheduler)):
+                    await engine.scheduler.turn(figures.cpu_ns)
+                suspension.paused = False
+                if self._failure is not None or self._poll():
+                    break
+        except BaseException as error:
+            suspension.paused = False
+            self.close()
+            if isinstance(error, asyncio.CancelledError) and suspension.cancelled_by_deadline():
+                raise suspension.late() from None
+            raise
+
+    async def _wait(self, wait: Wait, suspension: Suspension) -> None:
+        """Await a host function's answer, and put it where the guest finds it."""
         began = time.perf_counter_ns()
         try:
             value = await wait.awaitable
-        except asyncio.CancelledError as error:
-            if self._expired or self._task is None or self._task.cancelling():
-                raise
-            self.fail(wait.host, error)  # what it awaited was cancelled, not the guest
-        except BaseException as error:  # noqa: BLE001 - it ends the guest, which raises it
-            self.fail(wait.host, error)
-        else:
-            self._settle(wait, value)
-        finally:
-            self.figures.waited_ns += time.perf_counter_ns() - began
-
-    def _settle(self, wait: Wait, value: Any) -> None:
-        try:
             if wait.host.finishes:
                 self.finisher = wait, value
             else:
                 wait.settle(value)
-                if self._scratch is not None:
-                    self._scratch.view[FLAG] = 1
-        except Exception as error:  # noqa: BLE001 - a result of the wrong type: it ends the guest, which raises it
-            self.fail(wait.host, error)
+                self._scratch.view[FLAG] = 1  # type: ignore[union-attr]  # a suspended guest has its memory
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and suspension.cancelled():
+                raise
+            self.fail(wait.host, error)  # a cancellation here is that of something it awaited
+        finally:
+            self.figures.waited_ns += time.perf_counter_ns() - began
 
-    def _watch(self) -> None:
-        self._task = asyncio.current_task()
-        left = self.limits.wall_ms / 1e3 - (time.perf_counter_ns() - self._began_wall) / 1e9
-        self._slot = self._engine.deadlines.watch(self, asyncio.get_running_loop().time() + left)
-
-    def _cut_short(self) -> bool:
-        """Whether a cancellation was the deadline's alone, and not somebody else's too."""
-        return self._expired and self._task is not None and not self._task.uncancel()
-
-    def expire(self) -> None:
-        """The wall deadline has passed: end the guest's wait, or its next one."""
-        self._expired = True
-        if self._paused and self._task is not None:
-            self._task.cancel()
-
-    def _outcome(self) -> None:
-        """Raise what ended the guest, if anything did."""
-        if self._scratch is None:
+    def _settle_call(self) -> None:
+        """End a call: free its future, and raise what ended the guest, if anything did."""
+        scratch = self._scratch
+        if scratch is None:
             return
-        trap, error = self._scratch.take_outcome()
-        failure, self._failure = self._failure, None
+        trap, error = scratch.take_outcome()
+        failure = self._failure
+        if not (trap or error or failure):
+            ffi.future_delete(self._future)
+            self._future = 0
+            return
+        size, self._failure = self.memory.size, None
+        self.close()
         if failure is not None:
             free(trap, error)
-            if isinstance(failure, Exit):
-                self.close()
-                if self.exit_code:
-                    raise exited(self.exit_code)
-                return
-            raise failure
-        if trap:
-            raise explain_trap(trap, self.memory.size, self.limits.memory)
-        if error:
-            raise explain_error(error)
+            if not isinstance(failure, Exit):
+                raise failure
+            if self.exit_code:
+                raise exited(self.exit_code)
+        else:
+            raise explain_trap(trap, size, self.limits.memory) if trap else explain_error(error)
 
     def close(self) -> None:
         """Drop the fiber and the store, suspended or not; harmless when done already."""
@@ -272,13 +284,12 @@ class Guest(Generic[Host]):
             ffi.store_delete(store)
             self._context = 0
             self._engine.live -= 1
-            if self._slot >= 0:
-                self._engine.deadlines.forget(self, self._slot)
+            if self._suspension is not None:
+                self._suspension.end()
             if self._scratch is not None:
                 free(*self._scratch.take_outcome())
                 self._engine.return_scratch(self._scratch)
                 self._scratch = None
-            self._task = None
         if not self.figures.wall_ns:
             self.figures.wall_ns = time.perf_counter_ns() - self._began_wall
 

@@ -21,14 +21,14 @@ class HostFunction:
 
     `suspends`: it may answer with an awaitable; then the guest is suspended until it is done. `finishes`:
     what is awaited gives a function without parameters, which is called on the guest's fiber (so it may call
-    back into the guest) and gives the result.
+    back into the guest) and gives the result. A plain function with several results returns a tuple.
     """
 
     module: str
     name: str
     function: Callable[..., Any]
     parameters: tuple[Scalar, ...] = ()
-    result: Scalar | None = None
+    results: tuple[Scalar, ...] = ()
     suspends: bool = False
     finishes: bool = False
     _callback: Any = field(default=None, repr=False, compare=False)
@@ -36,7 +36,7 @@ class HostFunction:
     @property
     def signature(self) -> Signature:
         """The type that a guest imports."""
-        return Signature(tuple(p.kind for p in self.parameters), (self.result.kind,) if self.result else ())
+        return Signature(tuple(p.kind for p in self.parameters), tuple(r.kind for r in self.results))
 
     @property
     def callback(self) -> Any:
@@ -97,7 +97,7 @@ class Interface:
         name: str,
         function: Callable[..., Any],
         parameters: tuple[Scalar, ...],
-        result: Scalar | None,
+        result: Scalar | tuple[Scalar, ...] | None,
         *,
         suspends: bool = False,
         finishes: bool = False,
@@ -106,7 +106,10 @@ class Interface:
         taken."""
         if name in self._functions:
             raise ValueError(f"{self.module}.{name} is declared already")
-        made = HostFunction(self.module, name, function, parameters, result, suspends or finishes, finishes)
+        results = result if isinstance(result, tuple) else (result,) if result else ()
+        if len(results) > 1 and (suspends or finishes):
+            raise ValueError(f"{self.module}.{name} suspends, so it has one result at most")
+        made = HostFunction(self.module, name, function, parameters, results, suspends or finishes, finishes)
         self._functions[name] = made
         return made
 
@@ -114,7 +117,9 @@ class Interface:
         """Return the same functions under another module name; later declarations here do not reach it."""
         other = Interface(module)
         for f in self._functions.values():
-            other.define(f.name, f.function, f.parameters, f.result, suspends=f.suspends, finishes=f.finishes)
+            other.define(
+                f.name, f.function, f.parameters, f.results, suspends=f.suspends, finishes=f.finishes
+            )
         return other
 
     def __iter__(self) -> Iterator[HostFunction]:

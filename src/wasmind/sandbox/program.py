@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wasmind.errors import ProgramError, UnknownImport
 from wasmind.sandbox import ffi
 from wasmind.sandbox.imports import check_imports, provided
+from wasmind.sandbox.scratch import MOST_VALUES
 from wasmind.sandbox.trap import explain_error
 from wasmind.sandbox.values import Kind, Scalar, Signature, checked_layout, raw_layout
 
@@ -30,6 +31,8 @@ class Function:
 
     name: bytes
     signature: Signature
+    taken: int
+    given: int
     arguments: Struct
     results: Struct
     raw_arguments: Struct
@@ -57,6 +60,7 @@ class Program:
         self.memory_name = (
             b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""
         )
+        self.initializes = "_initialize" in self.functions
         self.memory_least = max(artifact.outline.memories, default=0)
         self.table_least = max(artifact.outline.tables, default=0)
         self._linked = linked  # keeps the callbacks alive
@@ -141,15 +145,29 @@ def set_of(functions: Iterable[HostFunction]) -> list[HostFunction]:
 
 def _functions(artifact: Artifact) -> dict[str, Function]:
     return {
-        export.name: Function(export.name.encode(), export.signature, *_layouts(export.signature))
+        export.name: _function(export.name, export.signature)
         for export in artifact.exports
-        if export.kind == "function" and export.signature
+        if export.kind == "function" and export.signature and _callable(export.signature)
     }
 
 
-def _layouts(signature: Signature) -> tuple[Struct, Struct, Struct, Struct]:
+def _callable(signature: Signature) -> bool:
+    """Whether there is room for its arguments and results; nobody calls a function that has more."""
+    return max(len(signature.parameters), len(signature.results)) <= MOST_VALUES
+
+
+def _function(name: str, signature: Signature) -> Function:
     parameters, results = (
         tuple(Scalar(kind.value, kind, _READ[kind]) for kind in kinds)
         for kinds in (signature.parameters, signature.results)
     )
-    return checked_layout(parameters), checked_layout(results), raw_layout(parameters), raw_layout(results)
+    return Function(
+        name.encode(),
+        signature,
+        len(parameters),
+        len(results),
+        checked_layout(parameters),
+        checked_layout(results),
+        raw_layout(parameters),
+        raw_layout(results),
+    )

@@ -6,7 +6,6 @@ import ctypes
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from wasmind.errors import NodeError
 from wasmind.sandbox import ffi
 
 if TYPE_CHECKING:
@@ -17,12 +16,13 @@ TRAP: Final = 16
 ERROR: Final = 24
 MEMORY: Final = 32
 FUNCTION: Final = MEMORY + ffi.EXTERN_SIZE
+HANDLE: Final = FUNCTION + ffi.EXTERN_OFFSET
 FLAG: Final = FUNCTION + ffi.EXTERN_SIZE
 """A byte that is 1 when the host function's wait is over, and one that stays 0 (see ffi.flag_is_set)."""
-_ARGUMENTS: Final = FLAG + 8
-_MOST_VALUES: Final = 16
-_RESULTS: Final = _ARGUMENTS + _MOST_VALUES * ffi.VAL_SIZE
-_SIZE: Final = _RESULTS + _MOST_VALUES * ffi.VAL_SIZE
+ARGUMENTS: Final = FLAG + 8
+MOST_VALUES: Final = 16
+RESULTS: Final = ARGUMENTS + MOST_VALUES * ffi.VAL_SIZE
+_SIZE: Final = RESULTS + MOST_VALUES * ffi.VAL_SIZE
 _OUTCOME: Final = Struct("<QQ")
 
 
@@ -43,18 +43,12 @@ class Scratch:
             _OUTCOME.pack_into(self.view, TRAP, 0, 0)
         return outcome
 
-    def place(self, function: Function, values: tuple[Any, ...]) -> tuple[int, int]:
-        """Write a call's arguments; returns the addresses of arguments and results. Raises NodeError for too
-        many."""
-        kinds = function.signature.parameters
-        if len(kinds) > _MOST_VALUES or len(function.signature.results) > _MOST_VALUES:
-            raise NodeError(f"{function.name.decode()} has more than {_MOST_VALUES} parameters or results")
-        if kinds:
-            function.arguments.pack_into(self.view, _ARGUMENTS, *values)
-            for index, kind in enumerate(kinds):
-                self.view[_ARGUMENTS + index * ffi.VAL_SIZE] = kind.number
-        return self.address + _ARGUMENTS, self.address + _RESULTS
+    def place(self, function: Function, values: tuple[Any, ...]) -> None:
+        """Write a call's arguments at `ARGUMENTS`; a program's functions have at most `MOST_VALUES`."""
+        function.arguments.pack_into(self.view, ARGUMENTS, *values)
+        for index, kind in enumerate(function.signature.parameters):
+            self.view[ARGUMENTS + index * ffi.VAL_SIZE] = kind.number
 
     def results(self, function: Function) -> tuple[Any, ...]:
         """Read a call's results."""
-        return function.results.unpack_from(self.view, _RESULTS)
+        return function.results.unpack_from(self.view, RESULTS)

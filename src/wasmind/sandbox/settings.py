@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import mmap
 import resource
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from wasmind.sandbox import ffi
 
@@ -24,8 +23,7 @@ _MAPPINGS_SPARE: Final = 5_000
 _OFF = ("wasm_threads", "wasm_memory64", "wasm_gc", "gc_support", "wasm_exceptions", "wasm_stack_switching")
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What compiled code assumes of its memories; an artifact runs only under the profile it was compiled
     for.
 
@@ -44,8 +42,7 @@ CRAMPED: Final = Profile("cramped", 0, 64 << 10, moves=True)
 PROFILES: Final = {profile.name: profile for profile in (ROOMY, CRAMPED)}
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What this process has room for: a profile, and how many instances the pool holds (0: no pool)."""
 
     profile: Profile

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _SLOW_TICKS = 4
 """How many ticks pass between two looks while no poll is long."""
-_IDLE_S = 0.25
-"""How long without any poll until it sleeps."""
 _CALM_LOOKS = 50
 """How many looks without a long poll until it slows down."""
+_IDLE_LOOKS = 64
+"""How many looks that find no poll at all until it sleeps."""
 
 
 class Ticker:
@@ -30,8 +30,7 @@ class Ticker:
         self.tick_s = tick_s
         self.look_s = _SLOW_TICKS * tick_s
         self.look_ns = int(self.look_s * 1e9)
-        self.polling = False
-        self.polls = 0
+        self.polling = 0
         self.asleep = True
         self._tick = tick
         self._awake = threading.Event()
@@ -61,21 +60,24 @@ class Ticker:
             self._thread = None
 
     def _run(self) -> None:
-        seen, quiet, calm = -1, 0.0, _CALM_LOOKS
+        seen, calm, idle = 0, _CALM_LOOKS, 0
         while not self._closed:
-            polling, polls = self.polling, self.polls
-            if polling and (polls == seen or calm < _CALM_LOOKS):
+            polling = self.polling
+            long = polling != 0 and polling == seen
+            if long or (polling and calm < _CALM_LOOKS):
                 self._tick()
-            calm = 0 if polling and polls == seen else calm + 1
-            pause = self.tick_s if polling or calm < _CALM_LOOKS else self.look_s
-            quiet = 0.0 if polls != seen or polling else quiet + pause
-            seen = polls
-            if quiet > _IDLE_S:
-                quiet = 0.0
-                self._awake.clear()
-                self.asleep = True
-                if not self.polling:  # a poll that began before it could see `asleep`
-                    self._awake.wait()
-                self.asleep = False
+            calm = 0 if long else calm + 1
+            idle = 0 if polling else idle + 1
+            seen = polling
+            if idle < _IDLE_LOOKS:
+                time.sleep(self.tick_s if polling or calm < _CALM_LOOKS else self.look_s)
             else:
-                time.sleep(pause)
+                self._sleep()
+                idle = 0
+
+    def _sleep(self) -> None:
+        self._awake.clear()
+        self.asleep = True
+        if not self.polling:  # a poll that began before `asleep` was set does not wake
+            self._awake.wait()
+        self.asleep = False

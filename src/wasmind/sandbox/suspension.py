@@ -1,0 +1,56 @@
+"""A guest's waits, for a host function or for its next turn, ended early by its deadline or its task's
+cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from wasmind.sandbox.explain import deadline_passed
+
+if TYPE_CHECKING:
+    from wasmind.config import Limits
+    from wasmind.errors import DeadlinePassed
+    from wasmind.sandbox.deadline import Deadlines
+
+
+class Suspension:
+    """Made when a guest first waits, in the task that runs it; a guest that never waits has none.
+
+    `began_wall` is when the guest was made, by `time.perf_counter_ns`: its wall deadline counts from there.
+    `paused` is set while the task waits on the guest's behalf, and may be cancelled for it.
+    """
+
+    __slots__ = ("_deadlines", "_limits", "_slot", "_task", "expired", "paused")
+
+    def __init__(self, deadlines: Deadlines, limits: Limits, began_wall: int) -> None:
+        self._limits = limits
+        self._deadlines = deadlines
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.paused = self.expired = False
+        left_s = limits.wall_ms / 1e3 - (time.perf_counter_ns() - began_wall) / 1e9
+        self._slot = deadlines.watch(self, left_s)
+
+    def end(self) -> None:
+        """The guest has ended."""
+        self._deadlines.forget(self, self._slot)
+        self._task = None
+
+    def expire(self) -> None:
+        """The deadline has passed: end the wait, or the next one."""
+        self.expired = True
+        if self.paused and self._task is not None:
+            self._task.cancel()
+
+    def late(self) -> DeadlinePassed:
+        """The error to raise once `expired`."""
+        return deadline_passed(self._limits)
+
+    def cancelled_by_deadline(self) -> bool:
+        """Whether a cancellation of the task was the deadline's, and nobody else's."""
+        return self.expired and self._task is not None and not self._task.uncancel()
+
+    def cancelled(self) -> bool:
+        """Whether the guest's own task is being cancelled, rather than something that it awaited."""
+        return self._task is None or self._task.cancelling() > 0
