@@ -31,7 +31,7 @@ nn = Interface("wasi_nn")
 
 for _name in ("load_by_name", "init_execution_context", "compute"):
     _same = witx.nn[_name]
-    nn.define(_name, _same.function, _same.parameters, _same.result, suspends=_same.suspends)
+    nn.define(_name, _same.function, _same.parameters, _same.results, suspends=_same.suspends)
 
 
 @nn.function("load", suspends=True)
