@@ -4,18 +4,21 @@ guests."""
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wasmind.errors import NodeError
+from wasmind.errors import NodeError, Overloaded
 from wasmind.sandbox import ffi, settings
 from wasmind.sandbox.binding import current
 from wasmind.sandbox.deadline import Deadlines
 from wasmind.sandbox.scheduler import Scheduler
 from wasmind.sandbox.scratch import Scratch
 from wasmind.sandbox.ticker import Ticker
+from wasmind.sandbox.tier import Tier, tiers
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from wasmind.sandbox.guest import Guest
 
 _SPARE_SCRATCHES = 256
 _ENDED = b"the guest's budget is spent"
@@ -35,17 +38,20 @@ class Engine:
         self.room = settings.room(instances)
         self.stack = stack
         self.tick_ns = int(tick_ms * 1e6)
-        config = settings.configure(self.room.profile, stack)
-        if self.room.instances:
-            settings.use_pool(config, self.room.instances)
-        self.pointer: int = ffi.engine_new(config)
+        self.tiers = tiers(self.room, stack)
+        self.closed = False
         self.ticker = Ticker(tick_ms / 1e3, self._tick)
         self.scheduler = Scheduler()
         self.deadlines = Deadlines()
-        self.live = 0
+        self.orphans: list[Guest[Any]] = []
         self._on_epoch = ffi.EpochCallback(self._epoch)
         self.on_epoch: int = ctypes.cast(self._on_epoch, ctypes.c_void_p).value or 0
         self._scratches: list[Scratch] = []
+
+    @property
+    def live(self) -> int:
+        """How many guests exist."""
+        return sum(tier.live for tier in self.tiers)
 
     @property
     def pooling(self) -> bool:
@@ -64,12 +70,13 @@ class Engine:
 
     def close(self) -> None:
         """Stop ticking and free the engine. Every guest is closed first. Raises NodeError otherwise."""
+        self._close_orphans()
         if self.live:
             raise NodeError("the engine is still running guests", remedy="close them first")
-        if self.pointer:
-            self.ticker.close()
-            ffi.engine_delete(self.pointer)
-            self.pointer = 0
+        self.closed = True
+        self.ticker.close()
+        for tier in self.tiers:
+            tier.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -78,6 +85,29 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def admit(self) -> Tier:
+        """Return the tier that has room for one more guest, and count it; `Tier.live` is taken down again by
+        the guest.
+
+        Raises Overloaded.
+        """
+        if self.orphans:
+            self._close_orphans()
+        for tier in self.tiers:
+            if tier.live < tier.capacity or not tier.capacity:
+                tier.live += 1
+                return tier
+        raise Overloaded(
+            "too many functions are running in this process",
+            cause=f"it has room for {self.instances} at once",
+            remedy="; ".join(self.notes) or "run more workers",
+        )
+
+    def _close_orphans(self) -> None:
+        """Close guests that were forgotten while another guest was running, when that could not be done."""
+        while self.orphans:
+            self.orphans.pop().close()
 
     def borrow_scratch(self) -> Scratch:
         """Return memory that C may write to while a guest lives; `return_scratch` takes it back, without an
@@ -90,7 +120,8 @@ class Engine:
             self._scratches.append(scratch)
 
     def _tick(self) -> None:
-        ffi.increment_epoch(self.pointer)
+        for tier in self.tiers:
+            ffi.increment_epoch(tier.pointer)
 
     def _epoch(self, _context: int, _data: int, delta: int, kind: int) -> int:
         """Decide what happens to the guest that was running when the epoch was raised; runs on its fiber."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import time
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from wasmind.errors import GuestTrap, NodeError, WasmindError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.binding import Wait, current
+from wasmind.sandbox.callbacks import Callbacks
 from wasmind.sandbox.explain import budget_spent, exited, host_failed, too_large
 from wasmind.sandbox.figures import Figures
 from wasmind.sandbox.memory import Memory
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from wasmind.config import Limits
     from wasmind.sandbox.interface import HostFunction
-    from wasmind.sandbox.program import Function, Program
+    from wasmind.sandbox.program import Program
+    from wasmind.sandbox.tier import Tier
 
 Host = TypeVar("Host")
 
@@ -61,15 +62,16 @@ class Guest(Generic[Host]):
         "_began",
         "_began_wall",
         "_budget_ns",
+        "_callbacks",
         "_clock",
         "_context",
         "_engine",
         "_failure",
         "_future",
-        "_handles",
         "_scratch",
         "_store",
         "_suspension",
+        "_tier",
         "_waiting",
         "exit_code",
         "figures",
@@ -99,7 +101,8 @@ class Guest(Generic[Host]):
         self._failure: BaseException | None = None
         self._waiting: Wait | None = None
         self._suspension: Suspension | None = None
-        self._handles: dict[str, tuple[Function, ctypes.Array[ctypes.c_char]]] = {}
+        self._tier: Tier | None = None
+        self._callbacks: Callbacks | None = None
 
     # --- running --------------------------------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Guest(Generic[Host]):
         LimitExceeded, Overloaded, or the WasmindError that a host function raised.
         """
         await self.start()
-        if self.program.initializes and export != "_initialize":
+        if self.program.initializes and export != "_initialize" and self.exit_code is None:
             await self.call("_initialize")
         if self.exit_code is None:
             await self.call(export)
@@ -138,15 +141,17 @@ class Guest(Generic[Host]):
             raise too_large(program, limits)
         if self._budget_ns < engine.ticker.look_ns:
             engine.ticker.heed(self._budget_ns)
+        self._tier = tier = engine.admit()
         self._scratch = scratch = engine.borrow_scratch()
-        self._store = store = ffi.store_new(engine.pointer, None, None)
+        self._store = store = ffi.store_new(tier.pointer, None, None)
         self._context = context = ffi.store_context(store)
-        engine.live += 1
         ffi.store_limiter(store, limits.memory, limits.table_elements, -1, -1, -1)
         ffi.set_epoch_deadline(context, 1)
         ffi.store_on_epoch(store, engine.on_epoch, None, None)
         at = scratch.address
-        self._future = ffi.instantiate(program.pointer, context, at + INSTANCE, at + TRAP, at + ERROR)
+        self._future = ffi.instantiate(
+            program.pointers[tier.index], context, at + INSTANCE, at + TRAP, at + ERROR
+        )
         return scratch
 
     async def call(self, export: str, *values: float) -> tuple[Any, ...]:
@@ -213,17 +218,23 @@ class Guest(Generic[Host]):
                 if wait is not None:
                     self._waiting = None
                     await self._wait(wait, suspension)
-                if wait is None or (figures.cpu_ns > engine.tick_ns and len(engine.scheduler)):
+                if self._failure is None and (wait is None or self._greedy()):
                     await engine.scheduler.turn(figures.cpu_ns)
                 suspension.paused = False
                 if self._failure is not None or self._poll():
                     break
         except BaseException as error:
             suspension.paused = False
+            cut_short = isinstance(error, asyncio.CancelledError) and suspension.cancelled_by_deadline()
+            late = suspension.late() if cut_short else None
             self.close()
-            if isinstance(error, asyncio.CancelledError) and suspension.cancelled_by_deadline():
-                raise suspension.late() from None
+            if late is not None:
+                raise late from None
             raise
+
+    def _greedy(self) -> bool:
+        """Whether the guest has used more than a slice while others wait for theirs."""
+        return self.figures.cpu_ns > self._engine.tick_ns and len(self._engine.scheduler) > 0
 
     async def _wait(self, wait: Wait, suspension: Suspension) -> None:
         """Await a host function's answer, and put it where the guest finds it."""
@@ -279,11 +290,12 @@ class Guest(Generic[Host]):
             self.memory.refresh()
             self.figures.memory_peak = self.memory.size
             self.memory.detach()
-            self._handles.clear()
+            self._callbacks = None
             self.finisher = None
             ffi.store_delete(store)
             self._context = 0
-            self._engine.live -= 1
+            if self._tier is not None:
+                self._tier.live -= 1
             if self._suspension is not None:
                 self._suspension.end()
             if self._scratch is not None:
@@ -295,7 +307,10 @@ class Guest(Generic[Host]):
 
     def __del__(self) -> None:
         if getattr(self, "_store", 0):
-            self.close()
+            if current.guest is None:
+                self.close()
+            else:  # no fiber may be dropped from inside another's host function
+                self._engine.orphans.append(self)
 
     # --- for host functions ---------------------------------------------------------------------------------
 
@@ -313,42 +328,19 @@ class Guest(Generic[Host]):
         """
         if current.guest is not self or self._scratch is None:
             raise NodeError("only a host function that the guest is calling can call it back")
-        function, handle = self._handles.get(export) or self._handle(export)
-        values = function.checked(values)
-        taken, given = len(values), len(function.signature.results)
-        cells = ctypes.create_string_buffer(ffi.RAW_SIZE * max(taken, given, 1))
-        function.raw_arguments.pack_into(cells, 0, *values)
-        trap = ctypes.c_size_t()
+        if self._callbacks is None:
+            self._callbacks = Callbacks(self.program, self._context, self._scratch.address + INSTANCE)
         self.nested += 1
         try:
-            error = ffi.call_nested(
-                self._context,
-                ctypes.addressof(handle) + ffi.EXTERN_OFFSET,
-                ctypes.addressof(cells),
-                max(taken, given),
-                ctypes.addressof(trap),
-            )
+            result, trap, error = self._callbacks.call(export, values)
         finally:
             self.nested -= 1
-        if error or trap.value:
-            if self._failure is not None:
-                free(trap.value, error)
-                raise self._failure
-            raise (
-                explain_trap(trap.value, self.memory.size, self.limits.memory)
-                if trap.value
-                else explain_error(error)
-            )
-        return function.raw_results.unpack_from(cells)[0] if given else None
-
-    def _handle(self, export: str) -> tuple[Function, ctypes.Array[ctypes.c_char]]:
-        function = self.program.function(export)
-        item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
-        at, name = self._scratch.address if self._scratch else 0, function.name
-        if not ffi.export_get(self._context, at + INSTANCE, name, len(name), ctypes.addressof(item)):
-            raise NodeError(f"the instance has no export {export!r}")
-        self._handles[export] = function, item
-        return function, item
+        if not (trap or error):
+            return result
+        if self._failure is not None:
+            free(trap, error)
+            raise self._failure
+        raise explain_trap(trap, self.memory.size, self.limits.memory) if trap else explain_error(error)
 
     def suspend(self, wait: Wait) -> int:
         """Keep what a host function waits for (binding's side of `_pause`); returns the address of the flag

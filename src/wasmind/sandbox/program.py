@@ -50,12 +50,11 @@ class Function:
 class Program:
     """A program that guests run; it is loaded once per engine, and must outlive its guests."""
 
-    def __init__(
-        self, engine: Engine, artifact: Artifact, linked: tuple[HostFunction, ...], pointer: int
-    ) -> None:
+    def __init__(self, engine: Engine, artifact: Artifact, linked: tuple[HostFunction, ...]) -> None:
         self.engine = engine
         self.artifact = artifact
-        self.pointer = pointer
+        self.pointers: list[int] = []
+        """The pre-linked instance (`wasmtime_instance_pre_t`) in each of the engine's tiers."""
         self.functions = _functions(artifact)
         self.memory_name = (
             b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""
@@ -77,26 +76,17 @@ class Program:
                 f"this process has {engine.room.profile.name} memories and {engine.stack} bytes",
                 remedy="compile it again under the limits that this process has",
             )
-        module = ctypes.c_size_t()
-        error = ffi.module_deserialize_file(engine.pointer, bytes(artifact.path), ctypes.addressof(module))
-        if error:
-            raise ProgramError(
-                f"the artifact {artifact.path.name} cannot be loaded",
-                cause=ffi.take_error(error).partition("\n")[0],
-                remedy="compile the program again on this machine",
-            )
-        linked = tuple(provided(interfaces)[item.module, item.name] for item in artifact.imports)
-        try:
-            pointer = _link(engine, module.value, linked)
-        finally:
-            ffi.module_delete(module.value)
-        return cls(engine, artifact, linked, pointer)
+        functions = provided(interfaces)
+        linked = tuple({(i.module, i.name): functions[i.module, i.name] for i in artifact.imports}.values())
+        program = cls(engine, artifact, linked)
+        for tier in engine.tiers:
+            program.pointers.append(_load(tier.pointer, artifact, linked))
+        return program
 
     def close(self) -> None:
         """Free it. Guests that run it are closed first."""
-        if self.pointer:
-            ffi.instance_pre_delete(self.pointer)
-            self.pointer = 0
+        while self.pointers:
+            ffi.instance_pre_delete(self.pointers.pop())
 
     def __del__(self) -> None:
         self.close()
@@ -115,10 +105,26 @@ class Program:
             ) from None
 
 
-def _link(engine: Engine, module: int, functions: Iterable[HostFunction]) -> int:
-    linker = ffi.linker_new(engine.pointer)
+def _load(engine: int, artifact: Artifact, functions: Iterable[HostFunction]) -> int:
+    """Map the artifact into one of Wasmtime's engines, and link it there."""
+    module = ctypes.c_size_t()
+    error = ffi.module_deserialize_file(engine, bytes(artifact.path), ctypes.addressof(module))
+    if error:
+        raise ProgramError(
+            f"the artifact {artifact.path.name} cannot be loaded",
+            cause=ffi.take_error(error).partition("\n")[0],
+            remedy="compile the program again on this machine",
+        )
     try:
-        for host in set_of(functions):
+        return _link(engine, module.value, functions)
+    finally:
+        ffi.module_delete(module.value)
+
+
+def _link(engine: int, module: int, functions: Iterable[HostFunction]) -> int:
+    linker = ffi.linker_new(engine)
+    try:
+        for host in functions:
             module_name, name = host.module.encode(), host.name.encode()
             callback = ctypes.cast(host.callback, ctypes.c_void_p).value
             kind = ffi.functype(
@@ -136,11 +142,6 @@ def _link(engine: Engine, module: int, functions: Iterable[HostFunction]) -> int
         return pre.value
     finally:
         ffi.linker_delete(linker)
-
-
-def set_of(functions: Iterable[HostFunction]) -> list[HostFunction]:
-    """Each function once: a module may import the same one several times."""
-    return list({id(function): function for function in functions}.values())
 
 
 def _functions(artifact: Artifact) -> dict[str, Function]:

@@ -22,13 +22,13 @@ class Suspension:
     `paused` is set while the task waits on the guest's behalf, and may be cancelled for it.
     """
 
-    __slots__ = ("_deadlines", "_limits", "_slot", "_task", "expired", "paused")
+    __slots__ = ("_cancelling", "_deadlines", "_limits", "_slot", "_task", "expired", "paused")
 
     def __init__(self, deadlines: Deadlines, limits: Limits, began_wall: int) -> None:
         self._limits = limits
         self._deadlines = deadlines
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self.paused = self.expired = False
+        self.paused = self.expired = self._cancelling = False
         left_s = limits.wall_ms / 1e3 - (time.perf_counter_ns() - began_wall) / 1e9
         self._slot = deadlines.watch(self, left_s)
 
@@ -41,15 +41,18 @@ class Suspension:
         """The deadline has passed: end the wait, or the next one."""
         self.expired = True
         if self.paused and self._task is not None:
-            self._task.cancel()
+            self._cancelling = self._task.cancel()
 
     def late(self) -> DeadlinePassed:
-        """The error to raise once `expired`."""
+        """The error to raise once `expired`; the task is no longer being cancelled for it."""
+        if self._cancelling and self._task is not None:
+            self._task.uncancel()
+            self._cancelling = False
         return deadline_passed(self._limits)
 
     def cancelled_by_deadline(self) -> bool:
-        """Whether a cancellation of the task was the deadline's, and nobody else's."""
-        return self.expired and self._task is not None and not self._task.uncancel()
+        """Whether a cancellation of the task is the deadline's, and nobody else's."""
+        return self._cancelling and self._task is not None and self._task.cancelling() == 1
 
     def cancelled(self) -> bool:
         """Whether the guest's own task is being cancelled, rather than something that it awaited."""
