@@ -75,6 +75,12 @@ class NodeError(WasmindError):
     code, title = "node-failed", "The node failed"
 
 
+class PackageMissing(WasmindError):
+    """A Python package that is needed for what was asked is not installed; the remedy installs it."""
+
+    code, title, exit_code = "package-missing", "A package is missing", 2
+
+
 # --- a program that cannot be deployed ------------------------------------------------------------------
 
 

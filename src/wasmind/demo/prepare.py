@@ -50,7 +50,7 @@ class Prepared:
 def prepare(directory: Path, progress: Callable[[str], None] = lambda _: None) -> Prepared:
     """Make `classifier.onnx` and `labels.txt` in `directory`; what is there and up to date stays.
 
-    `progress` is told each step as it begins. Raises MissingPackage, ModelLoadFailed, OSError.
+    `progress` is told each step as it begins. Raises PackageMissing, ModelLoadFailed, OSError.
     """
     progress("Looking for the classifier's weights and labels")
     weights, names = file_of(*_WEIGHTS, _INSTALL), file_of(*_LABELS, _INSTALL)
@@ -77,7 +77,7 @@ def prepare(directory: Path, progress: Callable[[str], None] = lambda _: None) -
 
 
 def photos() -> tuple[Path, ...]:
-    """Photos to classify, where scikit-image put them. Raises MissingPackage."""
+    """Photos to classify, where scikit-image put them. Raises PackageMissing."""
     return tuple(file_of("scikit-image", f"skimage/data/{name}", _INSTALL_PHOTOS) for name in _PHOTOS)
 
 

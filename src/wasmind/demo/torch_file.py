@@ -8,12 +8,13 @@ the machine), the pickled object, a list of the storages' keys, then each storag
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -47,10 +48,10 @@ class _Stored:
     strides: tuple[int, ...]
 
 
-def _rebuild(
-    storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
-) -> _Stored:
+def _rebuild(storage: Any, offset: int, shape: Any, strides: Any, *_: object) -> _Stored:
     key, dtype = storage
+    if not all(type(number) is int for number in (offset, *shape, *strides)):
+        raise pickle.UnpicklingError("a tensor's place is not given in whole numbers")
     return _Stored(key, dtype, offset, tuple(shape), tuple(strides))
 
 
@@ -76,12 +77,19 @@ class _Unpickler(pickle.Unpickler):
         return key, kind.dtype
 
 
+_BROKEN = (
+    *(pickle.UnpicklingError, struct.error, EOFError, ValueError, TypeError, LookupError),
+    *(ArithmeticError, AttributeError, MemoryError, RecursionError),
+)
+"""What a pickle that is cut off or tampered with may raise."""
+
+
 def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of a state dictionary by their names. Raises ModelLoadFailed, OSError."""
     with path.open("rb") as file:
         try:
             return _read(file)
-        except (pickle.UnpicklingError, ValueError, TypeError, KeyError, EOFError, struct.error) as error:
+        except _BROKEN as error:
             raise ModelLoadFailed(
                 f"{path} holds no weights that can be read here",
                 cause=str(error),
@@ -92,19 +100,19 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
 def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     if _Unpickler(file).load() != MAGIC or _Unpickler(file).load() != VERSION:
         raise pickle.UnpicklingError("it is not in the format of torch.save before torch 1.6")
-    machine = cast("dict[str, Any]", _Unpickler(file).load())
-    if not machine["little_endian"]:
+    if not _Unpickler(file).load()["little_endian"]:
         raise pickle.UnpicklingError("its numbers are big-endian")
-    entries = cast("dict[str, _Stored]", _Unpickler(file).load())
+    entries = _Unpickler(file).load()
+    if not isinstance(entries, dict) or not all(isinstance(entry, _Stored) for entry in entries.values()):
+        raise pickle.UnpicklingError("it holds something other than tensors")
     dtypes = {entry.key: entry.dtype for entry in entries.values()}
     storages: dict[str, NDArray[Any]] = {}
-    for key in cast("list[str]", _Unpickler(file).load()):
+    for key in _Unpickler(file).load():
         (count,) = struct.unpack("<q", file.read(8))
         size = count * dtypes[key].itemsize
-        data = file.read(size)
-        if count < 0 or len(data) != size:
+        if not 0 <= size <= os.fstat(file.fileno()).st_size - file.tell():
             raise pickle.UnpicklingError(f"the storage {key} is cut off")
-        storages[key] = np.frombuffer(data, dtypes[key])
+        storages[key] = np.frombuffer(file.read(size), dtypes[key])
     return {name: _tensor(entry, storages[entry.key]) for name, entry in entries.items()}
 
 
