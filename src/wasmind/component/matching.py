@@ -88,7 +88,7 @@ def unknown(message: str, wanted: str, known: Sequence[str] | dict[str, Any]) ->
 
 
 def refusing(kind: FunctionType, code: str, name: str) -> WitFunction:
-    """A function that answers an error code, or ends the guest if its result has no place for one."""
+    """A function that answers an error code, or nothing; it ends the guest if its result can be neither."""
     error = kind.result.error if isinstance(kind.result, Result) else None
     names = error.names if isinstance(error, EnumType) else ()
     function: Callable[..., Any]
@@ -97,6 +97,11 @@ def refusing(kind: FunctionType, code: str, name: str) -> WitFunction:
 
         def function(_guest: Any, *_values: Any) -> Any:
             return refused
+
+    elif isinstance(kind.result, Option):
+
+        def function(_guest: Any, *_values: Any) -> Any:
+            return None
 
     else:
 

@@ -1,0 +1,18 @@
+"""What a component's host functions work on: its `Guest.host`."""
+
+from __future__ import annotations
+
+from wasmind.component.abi.context import Context
+from wasmind.guest_api.host import CommandHost, Note
+from wasmind.guest_api.wasi.state import Wasi
+from wasmind.nn.session import Session
+
+
+class ComponentHost(CommandHost):
+    """The state of one component: what a command has, and the handles that the canonical ABI keeps."""
+
+    __slots__ = ("contexts",)
+
+    def __init__(self, wasi: Wasi, nn: Session, note: Note) -> None:
+        super().__init__(wasi, nn, note)
+        self.contexts: list[Context] = []
