@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.backend import FixedModels
 from wasmind.config import Limits
 from wasmind.guest_api.command import INTERFACES
 from wasmind.guest_api.host import CommandHost
@@ -18,7 +19,6 @@ from wasmind.guest_api.stdio import BytesSink, BytesSource
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.nn.session import Session
 from wasmind.sandbox import Engine, Guest, Program, compile_program_now, from_text
-from support.backend import FixedModels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -58,6 +58,7 @@ class ExecutionContext:
     """Inputs and outputs of a graph for one guest. Only its `Session` makes one."""
 
     __slots__ = (
+        "_computing",
         "_inputs",
         "_leases",
         "_memory",
@@ -74,6 +75,7 @@ class ExecutionContext:
         self.graph = graph
         self.tenant = tenant
         self.closed = False
+        self._computing = False
         self._memory = memory
         self._timing = timing
         self._inputs: list[Tensor | None] = [None] * count
@@ -81,8 +83,7 @@ class ExecutionContext:
         self._outputs: Outputs | None = None
         self._outputs_size = 0
 
-    # --- inputs
-    # -------------------------------------------------------------------------------------------------
+    # --- inputs -------------------------------------------------------------------------------------------
 
     def index_of(self, name: str) -> int:
         """Find an input by the model's name for it, or by its decimal index. Raises InvalidArgument."""
@@ -142,8 +143,7 @@ class ExecutionContext:
             lease.release()
             self._memory.free(size)
 
-    # --- computation
-    # --------------------------------------------------------------------------------------------
+    # --- computation --------------------------------------------------------------------------------------
 
     async def compute(self) -> None:
         """Run the graph on the inputs that are set; the outputs of the computation before are dropped.
@@ -155,12 +155,16 @@ class ExecutionContext:
         self._drop_outputs()
         timing = self._timing
         started = perf_counter_ns()
+        self._computing = True
         try:
             deadline = asyncio.get_running_loop().time() + self.graph.deadline
             outputs = await self.graph.backend.infer(inputs, deadline, self.tenant)
         finally:
+            self._computing = False
             timing.count += 1
             timing.waited_ns += perf_counter_ns() - started
+            if self.closed:
+                self._drop_inputs()
         if self.closed:
             outputs.release()
             return
@@ -192,8 +196,7 @@ class ExecutionContext:
             validation.check_symbols(signature, inputs)
         return inputs
 
-    # --- outputs
-    # ------------------------------------------------------------------------------------------------
+    # --- outputs ------------------------------------------------------------------------------------------
 
     def output(self, index: int) -> Tensor:
         """An output of the last computation; its data is valid until the next one. Raises InvalidArgument."""
@@ -226,9 +229,13 @@ class ExecutionContext:
             self._memory.free(self._outputs_size)
 
     def close(self) -> None:
-        """Give all memory back. A computation under way drops its outputs when they come."""
+        """Give all memory back; what a computation under way reads, and its outputs, when it ends."""
         self.closed = True
         self._drop_outputs()
+        if not self._computing:
+            self._drop_inputs()
+
+    def _drop_inputs(self) -> None:
         for index in range(len(self._leases)):
             self._drop_input(index)
 

@@ -40,7 +40,7 @@ _SEND_DECLARED = "send what the model declares (`wasmind models show` prints it)
 _EXPORT_AGAIN = "export the model again, or check that the whole file arrived (its size or checksum)"
 
 TABLE: tuple[Row, ...] = (
-    # --- inputs ----------------------------------------------------------------------------------------------
+    # --- inputs -------------------------------------------------------------------------------------------
     _row(
         r"Got invalid dimensions for input: (\S+) .*?index: (\d+) Got: (\d+) Expected: (\d+)",
         'dimension {1} of input "{0}" is {2}, and the model has {3} there',
@@ -65,7 +65,7 @@ TABLE: tuple[Row, ...] = (
     _row(
         r"Invalid output name: ?(\S+)", 'the model has no output "{0}"', "ask for an output that it declares"
     ),
-    # --- inside the graph ------------------------------------------------------------------------------------
+    # --- inside the graph ---------------------------------------------------------------------------------
     _row(
         r"while running (\w+) node\. Name:'([^']*)'.*Attempting to broadcast an axis by a dimension other "
         r"than 1\. (\d+) by (\d+)",
@@ -97,7 +97,7 @@ TABLE: tuple[Row, ...] = (
         "two inputs that the model joins differ in another dimension",
         "give them the same sizes, but for the dimension that they are joined along",
     ),
-    # --- resources -------------------------------------------------------------------------------------------
+    # --- resources ----------------------------------------------------------------------------------------
     _row(
         r"Failed to allocate memory for requested buffer of size (\d+)",
         "the model wanted {0} bytes for one tensor, more than its process may have",
@@ -118,7 +118,7 @@ TABLE: tuple[Row, ...] = (
         "the inference was stopped, by its deadline or because nobody waits for it",
         "raise models.NAME.deadline_ms if the model needs longer",
     ),
-    # --- loading ---------------------------------------------------------------------------------------------
+    # --- loading ------------------------------------------------------------------------------------------
     _row(r"(?i)protobuf parsing failed", "this is no ONNX file, or not all of one", _EXPORT_AGAIN),
     _row(r"No graph was found in the protobuf", "the file has no graph in it", _EXPORT_AGAIN),
     _row(
@@ -162,14 +162,14 @@ TABLE: tuple[Row, ...] = (
         "export the model again; onnx.checker.check_model shows the place",
     ),
     _row(
-        r"External data path escapes|escapes working directory|escapes model directory",
-        "the model keeps its weights in a file outside its own directory, and no such file is read",
-        "put the weights beside the model, or export it as one file",
-    ),
-    _row(
         r"External data path does not exist|external data.*(?:not|n't) (?:exist|found)",
         "the model's weights are in a second file, which is missing",
         "put it beside the model under the name it was exported with",
+    ),
+    _row(
+        r"External data path escapes|escapes working directory|escapes model directory",
+        "the model keeps its weights in a file outside its own directory, and no such file is read",
+        "put the weights beside the model, or export it as one file",
     ),
     _row(r"NO_SUCHFILE|File doesn't exist", "the model's file is gone", "check models.NAME.path"),
 )

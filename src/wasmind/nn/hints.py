@@ -109,14 +109,15 @@ def _layout(spec: TensorSpec, came: Came) -> Hint | None:
         if len(dims) != len(want):
             continue
         n, (a, b, c) = dims[:batch], dims[batch:]
-        for moved, order, other, how in (
-            ((c, a, b), "NHWC", "NCHW", "move the channels before height and width"),
-            ((b, c, a), "NCHW", "NHWC", "move the channels behind height and width"),
+        last, first = ("NHWC", "an NCHW") if batch else ("HWC", "a CHW")
+        for moved, looks, model, how in (
+            ((c, a, b), last, first, "move the channels before height and width"),
+            ((b, c, a), first.split()[1], f"an {last}", "move the channels behind height and width"),
         ):
             if _agrees(want, (*n, *moved)):
                 without = ", and the batch dimension is missing" if missing else ""
                 return Hint(
-                    f"this looks like {order[1 - batch :]} for an {other[1 - batch :]} model{without}",
+                    f"this looks like {looks} for {model} model{without}",
                     f"{how} and send {_shape((*n, *moved))}",
                 )
     return None

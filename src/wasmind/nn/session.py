@@ -43,8 +43,7 @@ class Session:
         self._next = 0
         self.timing = Timing()
 
-    # --- graphs
-    # -------------------------------------------------------------------------------------------------
+    # --- graphs -------------------------------------------------------------------------------------------
 
     def load_by_name(self, name: Buffer | str) -> int | Awaitable[int]:
         """A handle of a named model, or an awaitable of it while the model must be waited for.
@@ -115,8 +114,7 @@ class Session:
         self.graph(handle)
         del self._graphs[handle]
 
-    # --- contexts
-    # -----------------------------------------------------------------------------------------------
+    # --- contexts -----------------------------------------------------------------------------------------
 
     def init_execution_context(self, graph: int) -> int:
         """A handle of a new context. Raises InvalidArgument, TooLarge, ModelUnavailable."""
@@ -136,8 +134,7 @@ class Session:
         self.context(handle).close()
         del self._contexts[handle]
 
-    # --- all of it
-    # ----------------------------------------------------------------------------------------------
+    # --- all of it ----------------------------------------------------------------------------------------
 
     @property
     def memory_used(self) -> int:

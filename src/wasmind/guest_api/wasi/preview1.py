@@ -62,8 +62,7 @@ def _function(name: str, *, suspends: bool = False) -> Callable[[F], F]:
     return declare
 
 
-# --- arguments and environment
-# ----------------------------------------------------------------------------------
+# --- arguments and environment ----------------------------------------------------------------------------
 
 
 @_function("args_sizes_get")
@@ -104,8 +103,7 @@ def _strings(memory: Memory, strings: Sequence[bytes], pointers: int, buffer: in
     return SUCCESS
 
 
-# --- clocks, randomness, the end
-# --------------------------------------------------------------------------------
+# --- clocks, randomness, the end --------------------------------------------------------------------------
 
 
 @_function("clock_res_get")
@@ -153,8 +151,7 @@ def proc_exit(guest: Guest[CommandHost], code: U32) -> None:
     guest.exit(code)
 
 
-# --- streams
-# ----------------------------------------------------------------------------------------------------
+# --- streams ----------------------------------------------------------------------------------------------
 
 
 @_function("fd_read", suspends=True)
@@ -165,23 +162,23 @@ def fd_read(guest: Guest[CommandHost], fd: U32, vectors: U32, count: U32, out: U
         return BADF
     memory = guest.memory
     memory.view(out, 4)
-    spans = _spans(memory, vectors, count)
-    if spans is None:
+    buffers = _buffers(memory, vectors, count)
+    if buffers is None:
         return INVAL
-    room = sum(length for _, length in spans)
+    room = sum(map(len, buffers))
     try:
         data = source.take(room) if room else b""
     except OSError:
         return IO
     if data is None:
         guest.host.about_to_wait()
-        return _read_later(guest, source, spans, room, out)
-    return _scatter(memory, data, spans, out)
+        return _read_later(guest, source, vectors, count, out)
+    return _scatter(memory, data, buffers, out)
 
 
-async def _read_later(
-    guest: Guest[CommandHost], source: Source, spans: list[tuple[int, int]], room: int, out: int
-) -> int:
+async def _read_later(guest: Guest[CommandHost], source: Source, vectors: int, count: int, out: int) -> int:
+    memory = guest.memory
+    room = sum(length for _, length in _spans(memory, vectors, count))
     data: Buffer | None = None
     try:
         while data is None:
@@ -189,18 +186,19 @@ async def _read_later(
             data = source.take(room)
     except OSError:
         return IO
-    return _scatter(guest.memory, data, spans, out)
+    return _scatter(memory, data, [memory.view(*span) for span in _spans(memory, vectors, count)], out)
 
 
-def _scatter(memory: Memory, data: Buffer, spans: list[tuple[int, int]], out: int) -> int:
-    memory.set_u32(out, len(data))
+def _scatter(memory: Memory, data: Buffer, buffers: list[memoryview], out: int) -> int:
+    size = len(data)
+    memory.set_u32(out, size)
     start = 0
-    for pointer, length in spans:
-        part = data[start : start + length]
-        if not len(part):
+    for buffer in buffers:
+        if start >= size:
             break
-        memory.write(pointer, part)
-        start += length
+        part = data[start : start + len(buffer)]
+        buffer[: len(part)] = part
+        start += len(part)
     return SUCCESS
 
 
@@ -211,16 +209,15 @@ def fd_write(guest: Guest[CommandHost], fd: U32, vectors: U32, count: U32, out: 
     if sink is None:
         return BADF
     memory = guest.memory
-    spans = _spans(memory, vectors, count)
-    if spans is None:
+    buffers = _buffers(memory, vectors, count)
+    if buffers is None:
         return INVAL
-    size = sum(length for _, length in spans)
+    size = sum(map(len, buffers))
     memory.set_u32(out, size)
     if size > CHUNK:
-        return _write_long(memory, sink, spans)
-    data = memory.read(*spans[0]) if len(spans) == 1 else b"".join([memory.view(*span) for span in spans])
+        return _write_long(memory, sink, _spans(memory, vectors, count))
     try:
-        waiting = sink.write(data)
+        waiting = sink.write(b"".join(buffers))
     except OSError as error:
         return _write_error(error)
     return SUCCESS if waiting is None else _written(waiting)
@@ -235,6 +232,9 @@ async def _written(waiting: Awaitable[None]) -> int:
 
 
 async def _write_long(memory: Memory, sink: Sink, spans: list[tuple[int, int]]) -> int:
+    """Write piece by piece, so that no more than a window is ever copied; what the guest wrote stays
+    meanwhile.
+    """
     try:
         for pointer, length in spans:
             for start in range(0, length, CHUNK):
@@ -250,21 +250,21 @@ def _write_error(error: OSError) -> int:
     return PIPE if isinstance(error, BrokenPipeError) else IO
 
 
-def _spans(memory: Memory, vectors: int, count: int) -> list[tuple[int, int]] | None:
-    """Read the buffers of a call, each checked to be inside memory; None when there are too many. Raises
-    MemoryFault.
-    """
+def _buffers(memory: Memory, vectors: int, count: int) -> list[memoryview] | None:
+    """The buffers of a call, each wholly inside memory; None when they are too many. Raises MemoryFault."""
+    view = memory.view
     if count == 1:  # nearly always
-        span = memory.unpack(_VECTOR, vectors)
-        memory.view(*span)
-        return [span]
+        pointer, length = memory.unpack(_VECTOR, vectors)
+        return [view(pointer, length)]
     if count > MAX_VECTORS:
         return None
+    return [view(pointer, length) for pointer, length in _spans(memory, vectors, count)]
+
+
+def _spans(memory: Memory, vectors: int, count: int) -> list[tuple[int, int]]:
+    """Read the pointers and lengths of buffers. Raises MemoryFault."""
     words = memory.u32s(vectors, 2 * count)
-    spans = list(zip(words[::2], words[1::2], strict=True))
-    for span in spans:
-        memory.view(*span)
-    return spans
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 @_function("fd_close", suspends=True)

@@ -78,8 +78,7 @@ _BUILDERS = tuple(Struct(f"<{2 * count}I") for count in range(MAX_BUILDERS + 1))
 nn = Interface("wasi_ephemeral_nn")
 
 
-# --- graphs
-# ----------------------------------------------------------------------------------------------------
+# --- graphs -----------------------------------------------------------------------------------------------
 
 
 @nn.function("load", suspends=True)
@@ -183,8 +182,7 @@ def unload(guest: Guest[CommandHost], graph: U32) -> U32:
     return SUCCESS
 
 
-# --- execution contexts
-# -----------------------------------------------------------------------------------------
+# --- execution contexts -----------------------------------------------------------------------------------
 
 
 @nn.function("init_execution_context")
@@ -279,8 +277,7 @@ def copy_output(
     return SUCCESS
 
 
-# --- shared by the module names
-# ---------------------------------------------------------------------------------
+# --- shared by the module names ---------------------------------------------------------------------------
 
 
 async def _handed(guest: Guest[CommandHost], name: str, handle: Awaitable[int], out: int) -> int:
