@@ -120,6 +120,20 @@ class CoreModule:
         """How many of an index space's members are imports."""
         return sum(1 for item in self.imports if item.kind is kind)
 
+    def space(self, kind: Kind) -> list[int] | list[CoreTable] | list[CoreMemory] | list[CoreGlobal]:
+        """An index space."""
+        match kind:
+            case Kind.FUNC:
+                return self.functions
+            case Kind.TABLE:
+                return self.tables
+            case Kind.MEMORY:
+                return self.memories
+            case Kind.GLOBAL:
+                return self.globals
+            case Kind.TAG:
+                return self.tags
+
     def type_of(self, kind: Kind, index: int) -> CoreExtern:
         """The type of a member of an index space."""
         match kind:
@@ -259,25 +273,9 @@ def _read_export(module: CoreModule, cursor: Cursor) -> None:
     if name in module.exports:
         raise cursor.fail(f"the export {name!r} is there twice", start)
     kind = Kind(code)
-    if index >= len(_space(module, kind)):
+    if index >= len(module.space(kind)):
         raise cursor.fail(f"the export {name!r} is {kind.name.lower()} {index}, which is not there", start)
     module.exports[name] = (kind, index)
-
-
-def _space(
-    module: CoreModule, kind: Kind
-) -> list[int] | list[CoreTable] | list[CoreMemory] | list[CoreGlobal]:
-    match kind:
-        case Kind.FUNC:
-            return module.functions
-        case Kind.TABLE:
-            return module.tables
-        case Kind.MEMORY:
-            return module.memories
-        case Kind.GLOBAL:
-            return module.globals
-        case Kind.TAG:
-            return module.tags
 
 
 _ADD = {
