@@ -24,10 +24,8 @@ def name_section(layout: Layout) -> bytes:
         if size > MAX_NAMES:
             return b""
         known = part.maps[Kind.FUNC]
-        first = part.module.imported(Kind.FUNC)
-        names += [
-            (known[index], text) for index, text in _functions(part.module) if first <= index < len(known)
-        ]
+        own = range(part.module.imported(Kind.FUNC), len(known))
+        names += [(known[index], text) for index, text in _functions(part.module).items() if index in own]
     if not names:
         return b""
     names.sort()
