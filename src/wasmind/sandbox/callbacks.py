@@ -1,4 +1,4 @@
-"""Calls from a host function back into the guest that called it: its allocator, above all."""
+"""What host functions use of the guest that called them: its allocator, and its other memories."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasmind.errors import NodeError
 from wasmind.sandbox import ffi
+from wasmind.sandbox.memory import Memory
 
 if TYPE_CHECKING:
     from wasmind.sandbox.program import Function, Program
@@ -16,10 +17,11 @@ class Callbacks:
     """The exports of one instance, each looked up once. `instance` is the address of its
     `wasmtime_instance_t`."""
 
-    __slots__ = ("_context", "_handles", "_instance", "_program")
+    __slots__ = ("_context", "_handles", "_instance", "_memories", "_program")
 
     def __init__(self, program: Program, context: int, instance: int) -> None:
         self._program = program
+        self._memories: dict[str, tuple[Memory, ctypes.Array[ctypes.c_char]]] = {}
         self._context = context
         self._instance = instance
         self._handles: dict[str, tuple[Function, ctypes.Array[ctypes.c_char]]] = {}
@@ -39,11 +41,27 @@ class Callbacks:
             return None, trap.value, error
         return function.raw_results.unpack_from(cells)[0], 0, 0
 
+    def memory(self, export: str) -> Memory:
+        """One of the instance's memories. Raises NodeError."""
+        if export not in self._memories:
+            item = self._item(export)
+            memory = Memory()
+            moves = self._program.engine.room.profile.moves
+            memory.attach(self._context, ctypes.addressof(item) + ffi.EXTERN_OFFSET, moves)
+            self._memories[export] = memory, item
+        return self._memories[export][0]
+
+    def close(self) -> None:
+        """The instance is gone: its memories are detached."""
+        for memory, _ in self._memories.values():
+            memory.detach()
+
     def _find(self, export: str) -> tuple[Function, ctypes.Array[ctypes.c_char]]:
-        function = self._program.function(export)
-        item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
-        name = function.name
+        found = self._handles[export] = self._program.function(export), self._item(export)
+        return found
+
+    def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:
+        item, name = ctypes.create_string_buffer(ffi.EXTERN_SIZE), export.encode()
         if not ffi.export_get(self._context, self._instance, name, len(name), ctypes.addressof(item)):
             raise NodeError(f"the instance has no export {export!r}")
-        self._handles[export] = function, item
-        return function, item
+        return item

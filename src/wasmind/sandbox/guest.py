@@ -107,8 +107,7 @@ class Guest(Generic[Host]):
     # --- running --------------------------------------------------------------------------------------------
 
     async def run(self, export: str = "_start") -> None:
-        """Instantiate the program and call an export without parameters; a library's `_initialize` comes
-        before.
+        """Instantiate the program and call an export without parameters, after a library's `_initialize`.
 
         Raises GuestTrap, GuestExit (for a status other than 0), CpuBudgetSpent, DeadlinePassed,
         LimitExceeded, Overloaded, or the WasmindError that a host function raised.
@@ -290,7 +289,9 @@ class Guest(Generic[Host]):
             self.memory.refresh()
             self.figures.memory_peak = self.memory.size
             self.memory.detach()
-            self._callbacks = None
+            if self._callbacks is not None:
+                self._callbacks.close()
+                self._callbacks = None
             self.finisher = None
             ffi.store_delete(store)
             self._context = 0
@@ -320,19 +321,16 @@ class Guest(Generic[Host]):
         raise Exit
 
     def call_nested(self, export: str, *values: float) -> Any:
-        """Call an export from inside a plain host function, and return its first result, or None if it has
-        none.
+        """Call an export from inside a plain host function; returns its first result, if it has one.
 
-        Guest code that runs in such a call cannot wait and does not yield. Raises what ended it, as `run`
-        does.
+        Guest code cannot wait in such a call, and does not yield. Raises what ended it, as `run` does.
         """
         if current.guest is not self or self._scratch is None:
             raise NodeError("only a host function that the guest is calling can call it back")
-        if self._callbacks is None:
-            self._callbacks = Callbacks(self.program, self._context, self._scratch.address + INSTANCE)
+        callbacks = self._callbacks or self._back()
         self.nested += 1
         try:
-            result, trap, error = self._callbacks.call(export, values)
+            result, trap, error = callbacks.call(export, values)
         finally:
             self.nested -= 1
         if not (trap or error):
@@ -342,9 +340,19 @@ class Guest(Generic[Host]):
             raise self._failure
         raise explain_trap(trap, self.memory.size, self.limits.memory) if trap else explain_error(error)
 
+    def memory_named(self, export: str) -> Memory:
+        """One of the instance's memories, if it has several. Raises NodeError."""
+        return self.memory if export == "memory" else self._back().memory(export)
+
+    def _back(self) -> Callbacks:
+        if self._scratch is None:
+            raise NodeError("the guest was not started, or has ended")
+        if self._callbacks is None:
+            self._callbacks = Callbacks(self.program, self._context, self._scratch.address + INSTANCE)
+        return self._callbacks
+
     def suspend(self, wait: Wait) -> int:
-        """Keep what a host function waits for (binding's side of `_pause`); returns the address of the flag
-        that ends it."""
+        """Keep what a host function waits for; returns the address of the flag that ends the wait."""
         if self.nested or self._scratch is None:
             wait.dispose()
             raise GuestTrap(
@@ -357,8 +365,7 @@ class Guest(Generic[Host]):
         return self._scratch.address + FLAG
 
     def fail(self, host: HostFunction, error: BaseException) -> None:
-        """Keep what ends the guest; the first failure counts. Errors of our tree, exits and interrupts stay
-        themselves."""
+        """Keep what ends the guest, explained; errors of our tree, exits and interrupts stay themselves."""
         if isinstance(error, (WasmindError, Exit)) or not isinstance(
             error, (Exception, asyncio.CancelledError)
         ):

@@ -50,6 +50,16 @@ class Memory:
         self._context, self._handle, self._moves = context, handle, moves
         self.refresh()
 
+    @property
+    def moves(self) -> bool:
+        """Whether it may lie elsewhere once the guest has run."""
+        return self._moves
+
+    @property
+    def buffer(self) -> memoryview:
+        """All of it as it lay when last asked for: for those who check every pointer themselves."""
+        return self._view
+
     def detach(self) -> None:
         """End: every later access is a fault."""
         self._view, self._handle, self.asks, self._moves = _EMPTY, 0, False, False
