@@ -59,29 +59,10 @@ class Guest(Generic[Host]):
     """
 
     __slots__ = (
-        "_began",
-        "_began_wall",
-        "_budget_ns",
-        "_callbacks",
-        "_clock",
-        "_context",
-        "_engine",
-        "_failure",
-        "_future",
-        "_scratch",
-        "_store",
-        "_suspension",
-        "_tier",
-        "_waiting",
-        "exit_code",
-        "figures",
-        "finisher",
-        "host",
-        "limits",
-        "memory",
-        "nested",
-        "program",
-    )
+        "_began", "_began_wall", "_budget_ns", "_callbacks", "_clock", "_context", "_engine", "_failure",
+        "_future", "_scratch", "_store", "_suspension", "_tier", "_waiting", "exit_code", "figures",
+        "finisher", "host", "limits", "memory", "nested", "program",
+    )  # fmt: skip
 
     def __init__(self, program: Program, limits: Limits, host: Host) -> None:
         self.program = program
@@ -208,10 +189,7 @@ class Guest(Generic[Host]):
         if suspension is None:
             suspension = self._suspension = Suspension(engine.deadlines, self.limits, self._began_wall)
         try:
-            while self._failure is None and not self.over_budget(0):
-                if suspension.expired:
-                    self._failure = suspension.late()
-                    break
+            while not (self._failure or self.over_budget(0) or self._late(suspension)):
                 suspension.paused = True
                 wait = self._waiting
                 if wait is not None:
@@ -220,7 +198,7 @@ class Guest(Generic[Host]):
                 if self._failure is None and (wait is None or self._greedy()):
                     await engine.scheduler.turn(figures.cpu_ns)
                 suspension.paused = False
-                if self._failure is not None or self._poll():
+                if self._late(suspension) or self._failure or self._poll():
                     break
         except BaseException as error:
             suspension.paused = False
@@ -230,6 +208,12 @@ class Guest(Generic[Host]):
             if late is not None:
                 raise late from None
             raise
+
+    def _late(self, suspension: Suspension) -> bool:
+        """Whether the deadline has passed; if so, that ends the guest."""
+        if suspension.expired:
+            self.abandon(suspension.late())
+        return suspension.expired
 
     def _greedy(self) -> bool:
         """Whether the guest has used more than a slice while others wait for theirs."""
@@ -263,7 +247,7 @@ class Guest(Generic[Host]):
             ffi.future_delete(self._future)
             self._future = 0
             return
-        size, self._failure = self.memory.size, None
+        self._failure = None
         self.close()
         if failure is not None:
             free(trap, error)
@@ -272,7 +256,8 @@ class Guest(Generic[Host]):
             if self.exit_code:
                 raise exited(self.exit_code)
         else:
-            raise explain_trap(trap, size, self.limits.memory) if trap else explain_error(error)
+            peak, most = self.figures.memory_peak, self.limits.memory
+            raise explain_trap(trap, peak, most) if trap else explain_error(error)
 
     def close(self) -> None:
         """Drop the fiber and the store, suspended or not; harmless when done already."""
