@@ -1,5 +1,36 @@
-"""x."""
+"""`wasmind functions`: what is routed where, and what it may use."""
+
+from __future__ import annotations
 
 import typer
 
-app = typer.Typer()
+from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read
+
+app = typer.Typer(help="Functions of the configuration.", no_args_is_help=True)
+
+
+@app.command("ls")
+def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
+    """List functions: routes, models they may name, limits."""
+    from wasmind.cli.output import document, shorten, size, table
+
+    found = read(config).functions
+    if json:
+        document(found)
+        return
+    table(
+        ("function", "routes", "methods", "models", "cpu", "memory", "module"),
+        [
+            (
+                name,
+                " ".join((function.host or "") + route for route in function.routes),
+                " ".join(function.methods or ("any",)),
+                " ".join(function.models) or "-",
+                f"{function.limits.cpu_ms:g} ms",
+                size(function.limits.memory),
+                shorten(function.module),
+            )
+            for name, function in found.items()
+        ],
+        "the configuration has no functions",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read_if_there
+from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _ask(config: Path, command: Command) -> NodeStatus:
     from wasmind.node.client import ask
 
-    return ask(read_if_there(config).node.state, command)
+    return ask(state_of(config), command)
 
 
 def status(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:

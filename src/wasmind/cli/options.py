@@ -18,6 +18,23 @@ ConfigFile: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+def state_of(path: Path) -> Path:
+    """The state directory of the node whose configuration is at `path`, even if that cannot be read now.
+
+    Then it is the default one, if a node was there. Raises ConfigError.
+    """
+    from wasmind.config import Node
+    from wasmind.errors import ConfigError
+
+    try:
+        return read_if_there(path).node.state
+    except ConfigError:
+        fallback = path.parent / Node().state
+        if (fallback / "lock").exists():
+            return fallback
+        raise
+
+
 def read(path: Path) -> Config:
     """The configuration at `path`. Raises ConfigError."""
     from wasmind import config
@@ -32,3 +49,13 @@ def read_if_there(path: Path) -> Config:
     if path == DEFAULT and not path.exists():
         return config.parse({}, Path.cwd())
     return config.load(path)
+
+
+def cache_of(path: Path, config: Config) -> Path:
+    """Where compiled programs are kept: with the node's state, or without one in the user's cache."""
+    import os
+
+    if path.exists():
+        return config.node.state / "cache"
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "wasmind"

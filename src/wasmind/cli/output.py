@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+WIDE = 240
+"""Columns for a table that no terminal limits."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -47,7 +50,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
     for row in rows:
         found.add_row(*(Text(escape(str(cell))) for cell in row))
     if found.row_count:
-        Console(soft_wrap=not sys.stdout.isatty()).print(found)
+        Console(width=None if sys.stdout.isatty() else WIDE).print(found)
     else:
         say(empty)
 

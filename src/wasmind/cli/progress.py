@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from wasmind.node.models import ServedModel
     from wasmind.node.progress import Progress
+    from wasmind.node.status import NodeStatus
     from wasmind.sandbox import Artifact
     from wasmind.telemetry.logs import Logger
 
@@ -58,6 +59,10 @@ class BarProgress:
     def end(self) -> None:
         """Take the bar away."""
         self._bars.stop()
+
+    def ready(self, status: NodeStatus) -> None:
+        """Say where what is served."""
+        self._records.ready(status)
 
     def _step(self, name: str) -> None:
         if name in self._waiting:

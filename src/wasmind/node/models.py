@@ -74,23 +74,21 @@ class ServedModel:
         while True:
             self._backoff.born()
             try:
-                died = await self._live()
-            except ModelDied as error:
-                died = error
+                words = await self._live()
             except WasmindError as error:
-                if first:
+                if first and not isinstance(error, ModelDied):
                     self._give_up("failed", error)
                     return
-                died = ModelDied(error.message, cause=error.cause, remedy=error.remedy)
+                words = error.explain()
             first = False
             delay = self._backoff.died()
             if self._backoff.hopeless:
-                self._give_up("quarantined", self._hopeless(died))
+                self._give_up("quarantined", self._hopeless(words))
                 return
-            await self._wait_for_restart(died, delay)
+            await self._wait_for_restart(words, delay)
 
-    async def _live(self) -> ModelDied:
-        """One process's life, and how it ended. Raises the error with which it refused the model."""
+    async def _live(self) -> str:
+        """One process's life, and how it ended. Raises what kept it from serving."""
         process = await spawn(self.plan.spec, self._listener, log=self._log)
         self._process = process
         try:
@@ -98,24 +96,23 @@ class ServedModel:
             self.failure = None
             self._become("ready", None, signature=report.signature)
             self._settled.set()
-            death = await process.wait()
-            return ModelDied(f"the model's process died: {death.reason}")
+            return (await process.wait()).reason
         finally:
             self._process = None
             await process.stop(STOP_SECONDS)
 
-    async def _wait_for_restart(self, died: ModelDied, delay: float) -> None:
+    async def _wait_for_restart(self, words: str, delay: float) -> None:
         self.restarts += 1
-        self.failure = died
-        self._logger.error("model's process died", **failure(died), restart_in_seconds=round(delay, 2))
-        self._become("restarting", died.explain(), retry_at=time() + delay)
+        self.failure = ModelDied(f"the process of the model {self.plan.name!r} died", cause=words)
+        self._logger.error("model's process died", how=words, restart_in_seconds=round(delay, 2))
+        self._become("restarting", words, retry_at=time() + delay)
         self._settled.set()
         await asyncio.sleep(delay)
 
-    def _hopeless(self, died: ModelDied) -> ModelUnavailable:
+    def _hopeless(self, words: str) -> ModelUnavailable:
         return ModelUnavailable(
             f"the model is quarantined: its process died {self._backoff.deaths} times in a row",
-            cause=died.explain(),
+            cause=words,
             remedy="mend the model or its settings, then reload",
         )
 

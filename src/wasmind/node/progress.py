@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.node.models import ServedModel
+    from wasmind.node.status import NodeStatus
     from wasmind.sandbox import Artifact
     from wasmind.telemetry.logs import Logger
 
@@ -29,6 +30,9 @@ class Progress(Protocol):
     def end(self) -> None:
         """All of it is done, or was given up."""
 
+    def ready(self, status: NodeStatus) -> None:
+        """The node serves."""
+
 
 class LoggedProgress:
     """Writes a record for each step."""
@@ -38,7 +42,7 @@ class LoggedProgress:
 
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
         """Say how much there is to do."""
-        self._logger.info("starting", functions=len(functions), models=len(models))
+        self._logger.info("compiling and loading", functions=len(functions), models=len(models))
 
     def function(self, name: str, artifact: Artifact) -> None:
         """Say that a function can run."""
@@ -57,3 +61,18 @@ class LoggedProgress:
 
     def end(self) -> None:
         """Nothing more to say."""
+
+    def ready(self, status: NodeStatus) -> None:
+        """Say where what is served."""
+        for function in status.functions:
+            facts = {"host": function.host, "methods": function.methods, "models": function.models}
+            shown = {
+                key: value if isinstance(value, str) else " ".join(value)
+                for key, value in facts.items()
+                if value
+            }
+            for route in function.routes:
+                self._logger.info(f"{status.functions_url}{route}", function=function.name, **shown)
+        for problem in status.problems:
+            self._logger.warning("not served", problem=problem)
+        self._logger.info("ready", functions=status.functions_url, api=status.api_url)

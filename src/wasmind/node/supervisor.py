@@ -167,7 +167,7 @@ class Supervisor:
         self._phase = "ready"
         for note in self._edges.notes:
             self._logger.warning(note)
-        self._logger.info("ready", functions=self._functions_url, api=self._api_url)
+        self._progress.ready(self.status())
         notify(f"READY=1\nMAINPID={os.getpid()}")
 
     async def _stop(self) -> None:
@@ -181,6 +181,7 @@ class Supervisor:
         await self._control.stop()
         await self._status_server.close()
         self._registry.close()
+        self._logger.info("stopped")
 
     # --- what is served -------------------------------------------------------------------------------------
 
@@ -284,7 +285,8 @@ class Supervisor:
             case "drain":
                 self._phase = "draining"
             case "stop":
-                self._stopping.set()
+                if not self._stopping.is_set():
+                    self._told_to_stop()
                 await self._stopped.wait()
             case "status":
                 pass

@@ -1,0 +1,229 @@
+"""The checks of `wasmind doctor`, each of which looks at one thing a node needs or could use."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from wasmind.errors import NodeError
+from wasmind.node.client import ask
+from wasmind.node.listen import listen
+from wasmind.sandbox.settings import room
+from wasmind.worker.confine import probe
+from wasmind.worker.runtimes.base import RUNTIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wasmind.config import Config
+
+Verdict: TypeAlias = Literal["ok", "info", "warning", "failure"]
+
+DESCRIPTORS = 65_536
+"""Open files below which a busy edge worker may run out."""
+_FRAMEWORKS = {"onnx": "onnxruntime"}
+"""The package of a runtime, where it has another name."""
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was looked at, what was found, and for what is missing: what that costs and what would mend it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    cost: str | None = None
+    remedy: str | None = None
+
+
+def examine(config: Config) -> list[Check]:
+    """All checks, for a node with this configuration."""
+    return [
+        _python(),
+        _wasmtime(),
+        *_confinement(),
+        _user_namespaces(),
+        _cgroups(),
+        *_runtimes(),
+        _cores(config),
+        _memory(),
+        *_address_space(),
+        _descriptors(),
+        _shared_memory(),
+        *_ports(config),
+    ]
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()}"
+    if (3, 11) <= sys.version_info < (3, 14) and sys.implementation.name == "cpython":
+        return Check("python", "ok", found)
+    return Check("python", "failure", found, "guests cannot run", "use CPython 3.11, 3.12 or 3.13")
+
+
+def _wasmtime() -> Check:
+    try:
+        machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
+        found = f"wasmtime {version('wasmtime')} on {machine}"
+        from wasmind.sandbox import Engine  # noqa: F401 - loads the library, as an edge worker would
+    except (PackageNotFoundError, ImportError, OSError) as error:
+        return Check(
+            "wasmtime", "failure", str(error), "guests cannot run", "pip install --force-reinstall wasmind"
+        )
+    return Check("wasmtime", "ok", found)
+
+
+def _confinement() -> Iterator[Check]:
+    held = probe()
+    yield (
+        Check("landlock", "ok", f"ABI {held.landlock}: a model's process sees its model's files alone")
+        if held.landlock
+        else Check(
+            "landlock", "failure", "not there", "models are refused: they could read any file", _KERNEL
+        )
+    )
+    yield (
+        Check("seccomp", "ok", "a model's process has no network, no exec, no fork")
+        if held.seccomp
+        else Check(
+            "seccomp", "failure", "not there", "models are refused: they could reach the network", _KERNEL
+        )
+    )
+    for note in held.notes:
+        yield Check("confinement", "warning", note)
+
+
+_KERNEL = "run a Linux kernel from 5.13 on with both enabled; containers must not filter their calls"
+
+
+def _user_namespaces() -> Check:
+    most = _read("/proc/sys/user/max_user_namespaces")
+    allowed = _read("/proc/sys/kernel/unprivileged_userns_clone") != "0" and most not in (None, "0")
+    return Check("user namespaces", "info", "there, not needed" if allowed else "not there, not needed")
+
+
+def _cgroups() -> Check:
+    controllers = _read("/sys/fs/cgroup/cgroup.controllers")
+    if controllers is None:
+        return Check("cgroups", "info", "version 1: memory of models is limited by rlimits")
+    writable = os.access("/sys/fs/cgroup/cgroup.procs", os.W_OK)
+    words = f"version 2 with {controllers or 'no controllers'}, {'' if writable else 'not '}writable"
+    return Check("cgroups", "info", f"{words}; memory of models is limited by rlimits")
+
+
+def _runtimes() -> Iterator[Check]:
+    installed = 0
+    for name, offer in RUNTIMES.items():
+        package = _FRAMEWORKS.get(name, name)
+        encodings = ", ".join(sorted(offer.encodings))
+        try:
+            yield Check(f"runtime {name}", "ok", f"{package} {version(package)}, reads {encodings}")
+            installed += 1
+        except PackageNotFoundError:
+            remedy = f"pip install 'wasmind[{offer.extra}]'"
+            yield Check(f"runtime {name}", "warning", "not installed", f"no models in {encodings}", remedy)
+    if not installed:
+        yield Check("runtimes", "failure", "none", "no model can be served", "pip install 'wasmind[onnx]'")
+
+
+def _cores(config: Config) -> Check:
+    cores = len(os.sched_getaffinity(0))
+    workers = config.node.workers or cores
+    if workers > cores:
+        cost = "edge workers take turns on a core: latency grows, throughput does not"
+        return Check("cores", "warning", f"{cores} for {workers} edge workers", cost, "lower node.workers")
+    return Check("cores", "ok", f"{cores}, for {workers} edge workers and the models' threads")
+
+
+def _memory() -> Check:
+    rows = dict(line.split(":", 1) for line in (_read("/proc/meminfo") or "").splitlines() if ":" in line)
+    kilobytes = {name: int(rows[name].split()[0]) for name in ("MemTotal", "MemAvailable") if name in rows}
+    if len(kilobytes) < 2:
+        return Check("memory", "info", "unknown")
+    total, free = (count / (1 << 20) for count in kilobytes.values())
+    low = free < 1
+    return Check(
+        "memory",
+        "warning" if low else "ok",
+        f"{free:.1f} of {total:.1f} GiB available",
+        "a framework takes 50 to 600 MB before its model" if low else None,
+    )
+
+
+def _address_space() -> Iterator[Check]:
+    found = room()
+    if found.instances:
+        yield Check("guest memory", "ok", f"pooled, {found.instances} guests at once in an edge worker")
+    for note in found.notes:
+        yield Check(
+            "guest memory",
+            "warning",
+            note,
+            None if found.instances else "about 10 times slower to start a guest",
+            "raise vm.max_map_count" if found.instances else "lift the limit on address space (ulimit -v)",
+        )
+
+
+def _descriptors() -> Check:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    words = (
+        "unlimited"
+        if hard == resource.RLIM_INFINITY
+        else f"{hard} (hard limit, which a node raises itself to)"
+    )
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+        cost = f"an edge worker holds at most about {hard - 100} connections"
+        return Check(
+            "open files", "warning", words, cost, "raise it: ulimit -Hn, or LimitNOFILE= of the service"
+        )
+    return Check("open files", "ok", words)
+
+
+def _shared_memory() -> Check:
+    try:
+        os.close(os.memfd_create("wasmind-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+    except OSError as error:
+        return Check("shared memory", "failure", error.strerror or "refused", "tensors cannot reach models")
+    return Check("shared memory", "ok", "sealed anonymous files")
+
+
+def _ports(config: Config) -> Iterator[Check]:
+    node = config.node
+    try:
+        running = ask(node.state, "status", 5.0).pid
+    except (NodeError, FileNotFoundError):
+        running = None
+    for purpose, port, setting in (
+        ("functions", node.ports.functions, "ports.functions in [node]"),
+        ("API", node.ports.api, "ports.api in [node]"),
+    ):
+        name = f"port {port}"
+        try:
+            _free(listen(node.host, port, setting))
+            yield Check(name, "ok", f"free on {node.host}, for the {purpose}")
+        except NodeError as error:
+            if running is not None:
+                yield Check(name, "ok", f"the node of this configuration serves there (process {running})")
+            else:
+                yield Check(
+                    name, "failure", f"{error.message}: {error.cause}", "no node starts", error.remedy
+                )
+
+
+def _free(listeners: list[socket.socket]) -> None:
+    for listener in listeners:
+        listener.close()
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None

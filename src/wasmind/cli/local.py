@@ -1,0 +1,129 @@
+"""Models that a command serves for itself, in the same confined processes as a node's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING
+
+from wasmind.backends.process import ProcessBackend
+from wasmind.catalog.digests import Digests
+from wasmind.catalog.model import read_model
+from wasmind.config import Model
+from wasmind.edge.loads import FILES, content_digest, store
+from wasmind.errors import ModelNotFound
+from wasmind.nn.graph import Graph
+from wasmind.node.plan import plan_model
+from wasmind.worker.spawn import listen, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from wasmind.nn.encoding import Encoding, Target
+    from wasmind.node.plan import ModelPlan
+    from wasmind.worker.spawn import WorkerProcess
+    from wasmind.worker.spec import Ready
+
+
+class LocalModel:
+    """One model and its process."""
+
+    def __init__(self, plan: ModelPlan, process: WorkerProcess, ready: Ready, address: Path) -> None:
+        self.plan = plan
+        self.process = process
+        self.ready = ready
+        settings = plan.settings
+        self._backend = ProcessBackend(
+            str(address),
+            plan.name,
+            ready.signature,
+            shared_memory=settings.shared_memory,
+            queue=settings.queue,
+            when_down="fail",
+        )
+        self._backend.resume(ready.signature)
+        self.graph = Graph(plan.name, self._backend, settings.deadline_ms / 1000)
+        self._watch = asyncio.create_task(self._explain_death())
+
+    @classmethod
+    async def start(
+        cls, name: str, settings: Model, address: Path, log: Callable[[str], None] | None = None
+    ) -> LocalModel:
+        """Start its process, listening at `address`, and wait until it serves; `log` takes what it writes.
+
+        Raises ModelLoadFailed, InvalidEncoding, ConfigError.
+        """
+        plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
+        with listen(address) as listener:
+            process = await spawn(plan.spec, listener, log=log)
+            try:
+                return cls(plan, process, await process.ready(), address)
+            except BaseException:
+                process.kill("its start was given up")
+                await process.wait()
+                raise
+
+    async def _explain_death(self) -> None:
+        death = await self.process.wait()
+        self._backend.explain_death(death.reason)
+        self._backend.suspend(f"its process died: {death.reason}")
+
+    async def close(self) -> None:
+        """End its process."""
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        await self._backend.close()
+        await self.process.stop(1.0)
+
+
+class LocalModels:
+    """All models of one guest (an `nn.Models`); each process is started when it is first wanted."""
+
+    allow_load = True
+
+    def __init__(self, models: Mapping[str, Model], directory: Path) -> None:
+        """`directory` is for sockets and for models from bytes; its path is short."""
+        self._models = models
+        self._directory = directory
+        self._numbers = count()
+        self._started: dict[str, asyncio.Task[LocalModel]] = {}
+
+    def start(self, names: Iterable[str]) -> None:
+        """Start these before they are asked for."""
+        for name in names:
+            self._start(name, name, self._models[name])
+
+    async def resolve(self, name: str) -> Graph:
+        """The model as a graph. Raises ModelNotFound, ModelLoadFailed."""
+        settings = self._models.get(name)
+        if settings is None:
+            raise ModelNotFound(
+                f"there is no model {name!r}",
+                cause=f"known are: {', '.join(self._models) or 'none'}",
+                remedy=f"give it with --model {name}=PATH",
+            )
+        return (await self._start(name, name, settings)).graph
+
+    async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
+        """The model of these bytes. Raises ModelLoadFailed, InvalidEncoding."""
+        digest = content_digest(builders)
+        key = f"{digest} {encoding} {target}"
+        path = store(self._directory, digest, FILES[encoding], builders)
+        settings = Model(path=path, encoding=encoding.value, target=target.value)
+        return (await self._start(key, digest[:16], settings)).graph
+
+    def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel]:
+        if key not in self._started:
+            address = self._directory / f"m{next(self._numbers)}"
+            self._started[key] = asyncio.create_task(LocalModel.start(name, settings, address))
+        return self._started[key]
+
+    async def close(self) -> None:
+        """End all processes."""
+        for task in self._started.values():
+            task.cancel()
+        ended = await asyncio.gather(*self._started.values(), return_exceptions=True)
+        await asyncio.gather(*(model.close() for model in ended if isinstance(model, LocalModel)))
