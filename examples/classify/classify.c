@@ -61,8 +61,10 @@ static double classify(void) {
 
 static void print_label(int class) {
     const char *label = LABELS;
-    while (class--) label = strchr(label, '\n') + 1;
-    printf("%.*s", (int)strcspn(label, "\n"), label);
+    while (class) class -= *label++ == '\n';
+    const char *end = label;
+    while (*end != '\n') end++;
+    printf("%.*s", (int)(end - label), label);
 }
 
 static void print_likeliest(void) {
