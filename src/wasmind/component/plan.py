@@ -11,6 +11,8 @@ import msgspec
 
 from wasmind.component.types import FunctionType, StringEncoding
 
+INITIALIZE = "_initialize"
+"""The core export that is called first, where there is one: it does what start functions do."""
 FORMAT = 1
 """Raised whenever the meaning of a stored plan changes; one of another format is made anew."""
 

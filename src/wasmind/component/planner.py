@@ -5,7 +5,7 @@ Nothing is compiled or run. A component of 18 MB with 14 modules takes about 0.1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wasmind.component import adapters
@@ -28,7 +28,7 @@ from wasmind.component.assembly import (
     SourceOptions,
 )
 from wasmind.component.binary.reader import read_component
-from wasmind.component.core.module import CoreModule, Span
+from wasmind.component.core.module import CoreModule, Kind, Span
 from wasmind.component.core.types import CoreFunction
 from wasmind.component.evaluate.evaluator import Evaluator
 from wasmind.component.evaluate.items import FuncItem, Imported, InstanceItem, Item
@@ -37,6 +37,8 @@ from wasmind.component.types import ResourceType
 from wasmind.errors import ProgramTooLarge, UnsupportedFeature
 
 MAX_CORE_INSTANCES = 1_000
+MEMORY = "memory"
+"""What the memory that is named first is exported as: the one whose size counts as the guest's."""
 MAX_PLAN = 8 << 20
 """The largest plan, in bytes as stored."""
 
@@ -66,7 +68,8 @@ def plan_component(data: bytes) -> Planned:
     scope = Evaluator(data, world, checking.modules).root(component)
     for name, item in scope.exports.items.items():
         _export(assembly, (), name, item)
-    writer = _Writer(world)
+    _refuse_exceptions(checking.modules.values())
+    writer = _Writer(world, checking.modules)
     plan = writer.plan()
     size = len(p.encode(plan))
     if size > MAX_PLAN:
@@ -74,6 +77,14 @@ def plan_component(data: bytes) -> Planned:
             f"the component's interfaces take {size} bytes", cause=f"at most {MAX_PLAN} are allowed"
         )
     return Planned(assembly, plan, writer.references, checking.modules)
+
+
+def _refuse_exceptions(modules: Iterable[CoreModule]) -> None:
+    """An exception would have to become a trap where it leaves an instance, which adapters do not do."""
+    if any(module.tags for module in modules):
+        raise UnsupportedFeature(
+            "the component uses exceptions", remedy="compile without WebAssembly exceptions (-fno-exceptions)"
+        )
 
 
 class Assembling:
@@ -183,9 +194,10 @@ def _export(assembly: Assembly, path: tuple[str, ...], name: str, item: Item) ->
 class _Writer:
     """Writes the plan of an assembly."""
 
-    def __init__(self, world: Assembling) -> None:
+    def __init__(self, world: Assembling, modules: dict[int, CoreModule]) -> None:
         self.world = world
         self.assembly = world.assembly
+        self.modules = modules
         self.references: dict[str, FromInstance] = {}
         self._names: dict[Source, str] = {}
 
@@ -205,6 +217,7 @@ class _Writer:
             for each in assembly.resources
         )
         exports = tuple(self.export(each) for each in assembly.exports)
+        self.some_memory()
         return p.Plan(
             p.FORMAT,
             self.imports(),
@@ -256,6 +269,18 @@ class _Writer:
         lift = p.Lift(export.type, core or "", self.options(lifted.options), post)
         return p.Export(export.interface, export.name, lift)
 
+    def some_memory(self) -> None:
+        """Name a memory even if no value passes through one."""
+        if MEMORY in self.references:
+            return
+        for number, instance in enumerate(self.assembly.instances):
+            if isinstance(instance.module, Span):
+                exports = self.modules[instance.module.at].exports
+                found = next((name for name, (kind, _) in exports.items() if kind is Kind.MEMORY), None)
+                if found is not None:
+                    self.references[MEMORY] = FromInstance(number, found)
+                    return
+
     def reference(self, what: str, source: Source | None, kind: CoreFunction | None = None) -> str | None:
         """The name of the core export that is this; each is exported once."""
         if source is None:
@@ -265,7 +290,7 @@ class _Writer:
             if isinstance(made, FromHost):
                 host = self.assembly.hosts[made.function]
                 made = self.world.made(adapters.forward_module(host.type), (made,))
-            name = f"{what}:{len(self.references)}"
+            name = MEMORY if what == MEMORY not in self.references else f"{what}:{len(self.references)}"
             self._names[source] = name
             self.references[name] = made
         return self._names[source]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wasmind.sandbox.figures import Figures
     from wasmind.sandbox.guest import Guest
     from wasmind.sandbox.interface import HostFunction, Interface
+    from wasmind.sandbox.linked import LinkedGuest, LinkedProgram
     from wasmind.sandbox.memory import Memory
     from wasmind.sandbox.program import Program
     from wasmind.sandbox.text import from_text
@@ -30,6 +31,7 @@ _HOMES = {
     "figures": ("Figures",),
     "guest": ("Guest",),
     "interface": ("HostFunction", "Interface"),
+    "linked": ("LinkedGuest", "LinkedProgram"),
     "memory": ("Memory",),
     "program": ("Program",),
     "text": ("from_text",),
@@ -54,6 +56,8 @@ __all__ = [
     "Import",
     "Interface",
     "Kind",
+    "LinkedGuest",
+    "LinkedProgram",
     "Memory",
     "Outline",
     "Program",

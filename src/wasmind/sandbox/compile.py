@@ -44,14 +44,19 @@ DEFAULT_LIMITS = CompileLimits()
 
 
 async def compile_program(
-    wasm: bytes | Path, cache: Path, interfaces: Iterable[Interface], limits: CompileLimits = DEFAULT_LIMITS
+    wasm: bytes | Path,
+    cache: Path,
+    interfaces: Iterable[Interface] | None,
+    limits: CompileLimits = DEFAULT_LIMITS,
 ) -> Artifact:
     """Compile a core module, or find it compiled. Cancelling ends the compiler.
+
+    Without `interfaces` its imports are not looked at: for modules that are linked with others.
 
     Raises ProgramError: NotWasm, ProgramTooLarge, UnsupportedFeature or UnknownImport, which say why it is
     refused.
     """
-    work = _Compilation(wasm, cache, tuple(interfaces), limits)
+    work = _Compilation(wasm, cache, None if interfaces is None else tuple(interfaces), limits)
     try:
         return await asyncio.to_thread(work.run)
     except asyncio.CancelledError:
@@ -60,17 +65,20 @@ async def compile_program(
 
 
 def compile_program_now(
-    wasm: bytes | Path, cache: Path, interfaces: Iterable[Interface], limits: CompileLimits = DEFAULT_LIMITS
+    wasm: bytes | Path,
+    cache: Path,
+    interfaces: Iterable[Interface] | None,
+    limits: CompileLimits = DEFAULT_LIMITS,
 ) -> Artifact:
     """Do as `compile_program`, for callers without an event loop."""
-    return _Compilation(wasm, cache, tuple(interfaces), limits).run()
+    return _Compilation(wasm, cache, None if interfaces is None else tuple(interfaces), limits).run()
 
 
 class _Compilation:
     """One program on its way to an artifact."""
 
     def __init__(
-        self, wasm: bytes | Path, cache: Path, interfaces: tuple[Interface, ...], limits: CompileLimits
+        self, wasm: bytes | Path, cache: Path, interfaces: tuple[Interface, ...] | None, limits: CompileLimits
     ) -> None:
         self._wasm = wasm
         self._cache = ArtifactCache(cache)
@@ -82,7 +90,8 @@ class _Compilation:
     def run(self) -> Artifact:
         wasm = self._read()
         found = outline(wasm)
-        check_imports(found, self._interfaces)
+        if self._interfaces is not None:
+            check_imports(found, self._interfaces)
         self._cache.prepare()
         digest = hashlib.sha256(wasm).hexdigest()
         profile = settings.room().profile

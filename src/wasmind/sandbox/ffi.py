@@ -97,6 +97,8 @@ linker_define = _declare(
 linker_define_async = _declare(
     _held, "wasmtime_linker_define_async_func", OUT, PTR, *_names, PTR, PTR, PTR, PTR
 )
+linker_define_item = _declare(_held, "wasmtime_linker_define", OUT, PTR, PTR, *_names, PTR)
+linker_instantiate = _declare(_held, "wasmtime_linker_instantiate_async", OUT, PTR, PTR, PTR, PTR, PTR, PTR)
 linker_instantiate_pre = _declare(_freed, "wasmtime_linker_instantiate_pre", OUT, PTR, PTR, PTR)
 instance_pre_delete = _declare(_freed, "wasmtime_instance_pre_delete", None, PTR)
 _valtype_vec_new = _declare(_held, "wasm_valtype_vec_new", None, PTR, c_size_t, PTR)

@@ -103,17 +103,21 @@ class Guest(Generic[Host]):
 
     async def start(self) -> None:
         """Instantiate the program; its start function runs, if it has one. Raises as `run` does."""
-        scratch = self._open()
+        scratch, tier = self._open()
+        at = scratch.address
+        self._future = ffi.instantiate(
+            self.program.pointers[tier.index], self._context, at + INSTANCE, at + TRAP, at + ERROR
+        )
         if not self._poll():
             await self._continue()
         self._settle_call()
-        name, at, context = self.program.memory_name, scratch.address, self._context
+        name, context = self.program.memory_name, self._context
         if name and context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
             moves = self._engine.room.profile.moves
             self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, moves)
 
-    def _open(self) -> Scratch:
-        """Make the store, and begin to instantiate."""
+    def _open(self) -> tuple[Scratch, Tier]:
+        """Make the store, in which instances are made."""
         program, limits, engine = self.program, self.limits, self._engine
         if self._scratch is not None or self.figures.wall_ns:
             raise NodeError("a guest runs once")
@@ -128,11 +132,7 @@ class Guest(Generic[Host]):
         ffi.store_limiter(store, limits.memory, limits.table_elements, -1, -1, -1)
         ffi.set_epoch_deadline(context, 1)
         ffi.store_on_epoch(store, engine.on_epoch, None, None)
-        at = scratch.address
-        self._future = ffi.instantiate(
-            program.pointers[tier.index], context, at + INSTANCE, at + TRAP, at + ERROR
-        )
-        return scratch
+        return scratch, tier
 
     async def call(self, export: str, *values: float) -> tuple[Any, ...]:
         """Call an export of the running instance and return its results; integers are unsigned.

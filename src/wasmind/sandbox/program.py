@@ -55,7 +55,7 @@ class Program:
         self.artifact = artifact
         self.pointers: list[int] = []
         """The pre-linked instance (`wasmtime_instance_pre_t`) in each of the engine's tiers."""
-        self.functions = _functions(artifact)
+        self.functions = exported(artifact)
         self.memory_name = (
             b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""
         )
@@ -107,6 +107,15 @@ class Program:
 
 def _load(engine: int, artifact: Artifact, functions: Iterable[HostFunction]) -> int:
     """Map the artifact into one of Wasmtime's engines, and link it there."""
+    module = map_module(engine, artifact)
+    try:
+        return _link(engine, module, functions)
+    finally:
+        ffi.module_delete(module)
+
+
+def map_module(engine: int, artifact: Artifact) -> int:
+    """Map the artifact into one of Wasmtime's engines; the caller owns the module. Raises ProgramError."""
     module = ctypes.c_size_t()
     error = ffi.module_deserialize_file(engine, bytes(artifact.path), ctypes.addressof(module))
     if error:
@@ -115,24 +124,14 @@ def _load(engine: int, artifact: Artifact, functions: Iterable[HostFunction]) ->
             cause=ffi.take_error(error).partition("\n")[0],
             remedy="compile the program again on this machine",
         )
-    try:
-        return _link(engine, module.value, functions)
-    finally:
-        ffi.module_delete(module.value)
+    return module.value
 
 
 def _link(engine: int, module: int, functions: Iterable[HostFunction]) -> int:
     linker = ffi.linker_new(engine)
     try:
         for host in functions:
-            module_name, name = host.module.encode(), host.name.encode()
-            callback = ctypes.cast(host.callback, ctypes.c_void_p).value
-            kind = ffi.functype(
-                *(tuple(k.number for k in ks) for ks in (host.signature.parameters, host.signature.results))
-            )
-            define = ffi.linker_define_async if host.suspends else ffi.linker_define
-            error = define(linker, module_name, len(module_name), name, len(name), kind, callback, None, None)
-            ffi.functype_delete(kind)
+            error = define(linker, host.module.encode(), host.name.encode(), host)
             if error:
                 raise UnknownImport(f"{host} cannot be linked", cause=ffi.take_error(error))
         pre = ctypes.c_size_t()
@@ -144,7 +143,20 @@ def _link(engine: int, module: int, functions: Iterable[HostFunction]) -> int:
         ffi.linker_delete(linker)
 
 
-def _functions(artifact: Artifact) -> dict[str, Function]:
+def define(linker: int, module: bytes, name: bytes, host: HostFunction) -> int:
+    """Define a host function in a linker under any name; an error that the caller owns, or 0."""
+    callback = ctypes.cast(host.callback, ctypes.c_void_p).value
+    kind = ffi.functype(
+        *(tuple(k.number for k in ks) for ks in (host.signature.parameters, host.signature.results))
+    )
+    define = ffi.linker_define_async if host.suspends else ffi.linker_define
+    error: int = define(linker, module, len(module), name, len(name), kind, callback, None, None)
+    ffi.functype_delete(kind)
+    return error
+
+
+def exported(artifact: Artifact) -> dict[str, Function]:
+    """The functions that an artifact exports."""
     return {
         export.name: _function(export.name, export.signature)
         for export in artifact.exports

@@ -27,7 +27,7 @@ from wasmind.component.fuse.segments import (
     write_element,
 )
 from wasmind.component.fuse.shims import elide
-from wasmind.component.plan import Plan
+from wasmind.component.plan import INITIALIZE, Plan
 from wasmind.component.planner import Planned
 
 MAX_GROWTH = 1 << 20
@@ -80,6 +80,7 @@ class _Writer:
             for index in part.module.functions[part.module.imported(Kind.FUNC) :]
         ]
         start = self._start(functions, bodies)
+        exports = self._exports() + start
         if referenced:
             items = [emit.u32(index) for index in sorted(referenced)]
             declared = [b"\3\0" + emit.vector(items)]
@@ -92,8 +93,7 @@ class _Writer:
             Section.MEMORY: emit.vector(self._memories()),
             Section.TAG: emit.vector(self._tags()),
             Section.GLOBAL: emit.vector(self._globals()),
-            Section.EXPORT: emit.vector(self._exports()),
-            Section.START: start,
+            Section.EXPORT: emit.vector(exports),
             Section.ELEMENT: emit.vector(
                 [write_element(each, self.layout) for each in self.elements] + declared
             ),
@@ -151,16 +151,17 @@ class _Writer:
             referenced |= translator.referenced
         return bodies, referenced
 
-    def _start(self, functions: list[int], bodies: list[bytes]) -> bytes:
-        """The start section, and the start function if it has more to do than call one."""
+    def _start(self, functions: list[int], bodies: list[bytes]) -> list[bytes]:
+        """The export that does what start functions do; it is a function of its own.
+
+        In a start section, host functions could not yet reach the instance's memory.
+        """
         if not self.started:
-            return b""
-        if len(self.started) == 1:
-            return self.started[0][1:]
+            return []
         body = b"\0" + b"".join(self.started) + END
         bodies.append(emit.u32(len(body)) + body)
         functions.append(self.layout.type_index(CoreFunction((), ())))
-        return emit.u32(self.layout.functions)
+        return [emit.export(INITIALIZE, Kind.FUNC, self.layout.functions)]
 
     def _import(self, number: int) -> bytes:
         item = self.plan.imports[number]

@@ -1,0 +1,155 @@
+"""Building a component: planned in a child process, compiled by the sandbox, kept beside each other."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from wasmind.component.binary.reader import is_component
+from wasmind.component.bind import Binding
+from wasmind.component.interface import WitInterface
+from wasmind.component.linked import Linking
+from wasmind.component.plan import FORMAT, Plan
+from wasmind.component.prepare import Form, Prepared, Refused
+from wasmind.errors import NotWasm, ProgramError, ProgramTooLarge
+from wasmind.sandbox import Artifact, CompileLimits, compile_program_now
+from wasmind.sandbox.artifact import ArtifactCache, machine
+
+PLAN_MEMORY = 2 << 30
+"""What planning may use; an 18 MB component takes 110 MB."""
+DEFAULT_LIMITS = CompileLimits()
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A component, planned and compiled: all that a process needs to load it.
+
+    `digest` is the SHA-256 of the component's bytes and `size` their number. `linking` is None if it was
+    fused, and has one artifact; otherwise `reason` tells why not.
+    """
+
+    digest: str
+    size: int
+    plan: Plan
+    artifacts: tuple[Artifact, ...]
+    linking: Linking | None = None
+    reason: str | None = None
+
+
+async def build(
+    wasm: bytes | Path,
+    cache: Path,
+    offered: Sequence[WitInterface],
+    limits: CompileLimits = DEFAULT_LIMITS,
+    form: Form | None = None,
+) -> Built:
+    """Build a component, or find it built; `form` says whether it has to be fused, or must not be.
+
+    Raises ProgramError: NotWasm, InvalidProgram, ProgramTooLarge, UnsupportedFeature or UnknownImport.
+    """
+    return await asyncio.to_thread(build_now, wasm, cache, offered, limits, form)
+
+
+def build_now(
+    wasm: bytes | Path,
+    cache: Path,
+    offered: Sequence[WitInterface],
+    limits: CompileLimits = DEFAULT_LIMITS,
+    form: Form | None = None,
+) -> Built:
+    """Do as `build`, for callers without an event loop."""
+    data = _read(wasm, limits)
+    if not is_component(data):
+        raise NotWasm("this is no component", cause=f"its first bytes are {data[:8].hex(' ')}")
+    digest = hashlib.sha256(data).hexdigest()
+    kept = ArtifactCache(cache)
+    kept.prepare()
+    target = f"{machine()} {FORMAT} {form} {limits.stack}"
+    record = cache / f"{digest[:32]}-{hashlib.sha256(target.encode()).hexdigest()[:16]}.plan"
+    found = load_built(record)
+    if found is not None:
+        Binding(found.plan, offered)
+        return found
+    prepared = prepare_apart(data, limits, form)
+    interfaces = Binding(prepared.plan, offered).interfaces
+    known = interfaces if prepared.linking is None else None
+    artifacts = tuple(compile_program_now(each, cache, known, limits) for each in prepared.modules)
+    built = Built(digest, len(data), prepared.plan, artifacts, prepared.linking, prepared.reason)
+    handle, temporary = kept.temporary()
+    with open(handle, "wb") as file:
+        file.write(msgspec.msgpack.encode(built, enc_hook=str))
+    temporary.replace(record)
+    return built
+
+
+def load_built(record: Path) -> Built | None:
+    """A component as it was built; None if there is none at this path, or it is damaged."""
+    try:
+        built = msgspec.msgpack.decode(record.read_bytes(), type=Built, dec_hook=_path)
+    except (OSError, msgspec.DecodeError):
+        return None
+    artifacts = tuple(
+        msgspec.structs.replace(each, path=record.parent / each.path.name) for each in built.artifacts
+    )
+    if built.plan.format != FORMAT or not all(each.verify() for each in artifacts):
+        return None
+    return msgspec.structs.replace(built, artifacts=artifacts)
+
+
+def _path(kind: type, value: object) -> Path:
+    return Path(str(value))
+
+
+def _read(wasm: bytes | Path, limits: CompileLimits) -> bytes:
+    try:
+        size = len(wasm) if isinstance(wasm, bytes) else wasm.stat().st_size
+        if size > limits.package:
+            raise ProgramTooLarge(f"the program has {size:,} bytes", cause=f"the limit is {limits.package:,}")
+        return wasm if isinstance(wasm, bytes) else wasm.read_bytes()
+    except OSError as error:
+        raise ProgramError(f"cannot read {wasm!s}", cause=error.strerror) from error
+
+
+def prepare_apart(data: bytes, limits: CompileLimits, form: Form | None) -> Prepared:
+    """Plan and fuse in a process of its own. Raises ProgramError."""
+    memory, cpu_s = min(limits.memory, PLAN_MEMORY), max(1, int(limits.cpu_s + 0.999))
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "wasmind.component.prepare",
+        form or "any",
+        str(memory),
+        str(cpu_s),
+    ]
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as answer:
+        source.write(data)
+        source.seek(0)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=source,
+                stdout=answer,
+                stderr=subprocess.PIPE,
+                env={},
+                timeout=limits.wall_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ProgramTooLarge(f"reading the component took longer than {limits.wall_s:g} s") from None
+        answer.seek(0)
+        said = answer.read()
+    if done.returncode == 0:
+        return msgspec.msgpack.decode(said, type=Prepared)
+    if done.returncode == 1 and said:
+        raise msgspec.msgpack.decode(said, type=Refused).error()
+    if done.returncode < 0:
+        raise ProgramTooLarge("reading the component took too much time or memory")
+    text = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    raise ProgramError("reading the component failed", cause=f"status {done.returncode}: {text[-200:]}")
