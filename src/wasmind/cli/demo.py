@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +11,27 @@ from wasmind.cli.options import AsJson
 
 
 def demo(
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PHOTO]...", help="Photos to classify; default: some samples."),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print the answers and end.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the function; 0: a free one.")] = None,
+    api_port: Annotated[int | None, typer.Option(help="Port of the API; 0: a free one.")] = None,
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Where the model and the node's state are kept.")
+    ] = Path(".wasmind/demo"),
     json: AsJson = False,
 ) -> None:
     """Serve a real image classifier: prepares the model, classifies photos, prints a curl to try."""
-    from wasmind.demo import run  # type: ignore[import-not-found]
+    from wasmind.demo.run import Options, run
 
-    raise typer.Exit(run(once=once, as_json=json))
+    options = Options(
+        directory=directory,
+        photos=tuple(photos or ()),
+        port=port,
+        api_port=api_port,
+        once=once,
+        as_json=json,
+    )
+    raise typer.Exit(run(options))
