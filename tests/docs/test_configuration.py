@@ -1,0 +1,61 @@
+"""The configuration's reference names every setting with its default, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from wasmind import config
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configuration.md").read_text()
+SECTIONS = {
+    "node": config.Node,
+    "node.ports": config.Ports,
+    "models.NAME": config.Model,
+    "models.NAME.batch": config.Batch,
+    "models.NAME.kserve": config.KServe,
+    "functions.NAME": config.Function,
+    "functions.NAME.limits": config.Limits,
+}
+NOT_SHOWN = (None, msgspec.NODEFAULT, config.Batch(), config.Limits(), config.Ports())
+"""Defaults for which the page says in words what they mean, or points to a table of their own."""
+
+
+def rows(section: str) -> dict[str, str]:
+    """Setting → default, as the page has them."""
+    table = re.search(rf"## `\[{re.escape(section)}\]`\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
+    assert table, f"no table for [{section}]"
+    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table[1], re.MULTILINE))
+
+
+def defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Setting → default, as the code has them."""
+    found = {}
+    for field in msgspec.structs.fields(kind):
+        made = field.default_factory is not msgspec.NODEFAULT
+        found[field.name] = field.default_factory() if made else field.default
+    return found
+
+
+@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
+def test_it_names_every_setting(section: str, kind: type[msgspec.Struct]) -> None:
+    assert list(rows(section)) == list(defaults(kind))
+
+
+@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
+def test_it_tells_the_defaults(section: str, kind: type[msgspec.Struct]) -> None:
+    told = rows(section)
+    for name, default in defaults(kind).items():
+        if default in NOT_SHOWN:
+            continue
+        value = msgspec.toml.decode(f"x = {told[name].strip('`')}")["x"]
+        expected = default if isinstance(default, (bool, int, float, list, dict)) else str(default)
+        assert (config.Size.parse(value) if isinstance(default, config.Size) else value) == expected, name
+
+
+def test_it_names_every_section() -> None:
+    assert set(re.findall(r"^## `\[(.*?)\]`", PAGE, re.MULTILINE)) == set(SECTIONS)

@@ -1,0 +1,33 @@
+"""The reference of metrics names every metric with its labels."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from wasmind.telemetry.figures import EdgeFigures
+from wasmind.telemetry.metrics import Registry, merged
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text()
+
+
+def test_every_metric_is_listed_with_its_labels(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    figures = EdgeFigures(registry)
+    function, model = figures.function("f"), figures.model("m")
+    function.ended(200, 0.1, 0.1, 0.1, 1)
+    function.failed("guest-trap")
+    model.ended("success", 0.1)
+    model.split(0.1, 0.1)
+    registry.close()
+    actual = {}
+    for family in text_string_to_metric_families(merged(tmp_path).decode()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        actual[name] = {label for sample in family.samples for label in sample.labels} - {"le", "pid"}
+    listed = {
+        name: set(filter(None, labels.split(", ")))
+        for name, labels in re.findall(r"^\| `(\w+)` \|\s?([\w, ]*?)\s?\|", PAGE, re.MULTILINE)
+    }
+    assert listed == actual
