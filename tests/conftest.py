@@ -24,14 +24,17 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def program(engine: Engine) -> Callable[[str], Program]:
-    """Load a guest of tests/guests by its file's name; each is compiled once."""
-    from support.guests import build, load
+    """Load a guest of tests/guests by its file, or a `door` by its module; each is compiled once."""
+    from support.guests import build, door, load
+    from wasmind.guest_api.command import INTERFACES
+
+    doors = {interface.module: interface for interface in INTERFACES}
 
     loaded: dict[str, Program] = {}
 
     def of(name: str) -> Program:
         if name not in loaded:
-            loaded[name] = load(engine, build(name))
+            loaded[name] = load(engine, door(doors[name]) if name in doors else build(name))
         return loaded[name]
 
     return of

@@ -12,7 +12,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 
-from wasmind.errors import ModelNotFound, RuntimeFailed, UnsupportedOperation
+from wasmind.errors import ModelLoadFailed, ModelNotFound, RuntimeFailed, UnsupportedOperation
 from wasmind.nn.explain import explained
 from wasmind.nn.graph import Graph
 from wasmind.nn.signature import Signature, TensorSpec
@@ -146,7 +146,10 @@ class FixedModels:
         await asyncio.sleep(0)
         if target.value != "cpu":
             raise UnsupportedOperation(f"there is no {target} here")
-        return Graph("loaded", OnnxBackend(b"".join(builders)))
+        try:
+            return Graph("loaded", OnnxBackend(b"".join(builders)))
+        except Exception as error:
+            raise explained(str(error), ModelLoadFailed) from error
 
 
 def _spec(kind: str, item: Any) -> TensorSpec:

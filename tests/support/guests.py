@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import subprocess
@@ -18,10 +17,13 @@ from wasmind.guest_api.host import CommandHost
 from wasmind.guest_api.stdio import BytesSink, BytesSource
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.nn.session import Session
-from wasmind.sandbox import Engine, Guest, Program, compile_program_now, from_text
+from wasmind.sandbox import Guest, Program, compile_program_now, from_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from wasmind.guest_api.stdio import Sink, Source
+    from wasmind.sandbox import Engine, Interface, Memory
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tests" / "guests"
@@ -55,6 +57,19 @@ def load(engine: Engine, wasm: bytes) -> Program:
     return Program.load(engine, compile_program_now(wasm, BUILT / "artifacts", INTERFACES), INTERFACES)
 
 
+def door(interface: Interface, memory: str = '(memory (export "memory") 4 64)') -> bytes:
+    """A guest that exports each function of an interface under its own name, and does nothing else."""
+    imports, exports = [], []
+    for host in interface:
+        kinds = host.signature
+        parameters = "".join(f" (param {kind})" for kind in kinds.parameters)
+        results = "".join(f" (result {kind})" for kind in kinds.results)
+        values = " ".join(f"(local.get {at})" for at in range(len(kinds.parameters)))
+        imports.append(f'(import "{host.module}" "{host.name}" (func ${host.name}{parameters}{results}))')
+        exports.append(f'(func (export "{host.name}"){parameters}{results} (call ${host.name} {values}))')
+    return from_text(f"(module {' '.join(imports)} {memory} {' '.join(exports)})")
+
+
 class Run:
     """One command's run, with everything it wrote."""
 
@@ -63,7 +78,8 @@ class Run:
         program: Program,
         models: FixedModels | None = None,
         *,
-        stdin: bytes = b"",
+        stdin: bytes | Source = b"",
+        stdout: Sink | None = None,
         args: Sequence[str] = ("guest",),
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
@@ -73,8 +89,8 @@ class Run:
         self.notes: list[str] = []
         self.stdout, self.stderr = BytesSink(), BytesSink()
         wasi = Wasi(
-            BytesSource(stdin),
-            self.stdout,
+            BytesSource(stdin) if isinstance(stdin, bytes) else stdin,
+            stdout or self.stdout,
             self.stderr,
             [arg.encode() for arg in args],
             lambda: [f"{name}={value}".encode() for name, value in (env or {}).items()],
@@ -106,12 +122,18 @@ class Run:
         self.guest.close()
         self.guest.host.close()
 
+    async def __aenter__(self) -> Run:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def memory(self) -> Memory:
+        """The guest's memory, for tests to write what a guest would have."""
+        return self.guest.memory
+
     @property
     def text(self) -> str:
         """What it printed."""
         return self.stdout.value.decode()
-
-
-def run_now(run: Run) -> Run:
-    """Run in a loop of its own."""
-    return asyncio.run(run.run())

@@ -1,0 +1,504 @@
+"""The core ABI through a real guest and a real framework, row by row of what must be answered."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import onnx_models
+from support.backend import FixedModels, OnnxBackend
+from support.guests import Run
+from wasmind.config import Limits, Size
+from wasmind.errors import (
+    InferenceTimeout,
+    ModelBusy,
+    ModelDied,
+    ModelUnavailable,
+    NnCode,
+    TooLarge,
+    WasmindError,
+)
+from wasmind.guest_api.wasi_nn import witx
+from wasmind.nn.encoding import Encoding, Target
+from wasmind.nn.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasmind.nn.tensor import Tensor
+    from wasmind.sandbox import Program
+
+PAGE = 65536
+SIZE = 4 * PAGE
+OUT, NAME, RECORD, DIMS, DATA, BUFFER = 16, 64, 128, 256, 1024, 4096
+F32, U8, I64 = 1, 3, 5
+
+
+class Caller:
+    """A guest whose every call is made by the test."""
+
+    def __init__(
+        self, program: Program, models: FixedModels, limits: Limits | None = None, tenant: str = "acme"
+    ) -> None:
+        self.run = Run(program, models, limits=limits, tenant=tenant)
+        self.memory = self.run.memory
+        self.notes = self.run.notes
+
+    async def __aenter__(self) -> Caller:
+        await self.run.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.run.close()
+
+    async def call(self, name: str, *values: int) -> int:
+        return await self.run.call(name, *values)
+
+    @property
+    def out(self) -> int:
+        return self.memory.u32(OUT)
+
+    async def named(self, name: bytes | str = "linear") -> int:
+        data = name.encode() if isinstance(name, str) else name
+        self.memory.write(NAME, data)
+        return await self.call("load_by_name", NAME, len(data), OUT)
+
+    async def context(self, name: str = "linear") -> int:
+        assert await self.named(name) == 0, self.notes
+        assert await self.call("init_execution_context", self.out, OUT) == 0
+        return self.out
+
+    def tensor(
+        self,
+        dims: tuple[int, ...],
+        type_: int,
+        data: bytes,
+        *,
+        rank: int | None = None,
+        length: int | None = None,
+        padding: bytes = b"\0\0\0",
+    ) -> int:
+        """Write a tensor's record, and say where it is."""
+        self.memory.write(DIMS, struct.pack(f"<{len(dims)}I", *dims))
+        self.memory.write(DATA, data)
+        head = struct.pack("<IIB", DIMS, len(dims) if rank is None else rank, type_) + padding
+        self.memory.write(RECORD, head + struct.pack("<II", DATA, len(data) if length is None else length))
+        return RECORD
+
+    async def set_input(
+        self, context: int, index: int, dims: tuple[int, ...], type_: int, data: bytes
+    ) -> int:
+        return await self.call("set_input", context, index, self.tensor(dims, type_, data))
+
+    async def output(self, context: int, index: int = 0, size: int = 1024) -> tuple[int, int, bytes]:
+        """The errno, what was written to *written, and the bytes."""
+        self.memory.set_u32(OUT, 0xDEADBEEF)
+        errno = await self.call("get_output", context, index, BUFFER, size, OUT)
+        return errno, self.out, self.memory.read(BUFFER, min(self.out, size) if errno == 0 else 0)
+
+
+@pytest.fixture
+def models() -> FixedModels:
+    return FixedModels(
+        linear=Graph("linear", OnnxBackend(onnx_models.linear())),
+        add=Graph("add", OnnxBackend(onnx_models.add())),
+        gather=Graph("gather", OnnxBackend(onnx_models.gather())),
+    )
+
+
+@pytest.fixture
+def ephemeral(program: Callable[[str], Program]) -> Program:
+    return program("wasi_ephemeral_nn")
+
+
+def floats(*values: float) -> bytes:
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def test_the_interface_is_the_whole_of_witx() -> None:
+    assert {host.name: str(host.signature).count("i32") for host in witx.nn} == {
+        "load": 6,
+        "load_by_name": 4,
+        "init_execution_context": 3,
+        "set_input": 4,
+        "compute": 2,
+        "get_output": 6,
+        "load_by_name_with_config": 6,
+        "unload": 2,
+        "finalize_execution_context": 2,
+    }
+
+
+async def test_from_a_name_to_an_answer(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, floats(1, 2, 3, 4)) == 0
+        assert await guest.call("compute", context) == 0
+        assert await guest.output(context) == (0, 16, floats(3, 5, 7, 9))
+        assert guest.notes == []
+        assert guest.run.guest.figures.inference_ns == guest.run.session.timing.waited_ns > 0
+    assert models.graphs["linear"].backend.held == 0  # type: ignore[attr-defined]
+
+
+async def test_the_padding_of_a_tensor_may_hold_rubbish(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        record = guest.tensor((1, 4), F32, floats(1, 2, 3, 4), padding=b"\xff\xfe\xfd")
+        assert await guest.call("set_input", context, 0, record) == 0
+        assert await guest.call("compute", context) == 0
+        assert (await guest.output(context))[2] == floats(3, 5, 7, 9)
+
+
+async def test_an_input_is_copied_when_it_is_set(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, floats(1, 2, 3, 4)) == 0
+        guest.memory.write(DATA, bytes(16))
+        assert await guest.call("compute", context) == 0
+        assert (await guest.output(context))[2] == floats(3, 5, 7, 9)
+
+
+async def test_several_inputs_and_outputs(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context("add")
+        assert await guest.set_input(context, 1, (2, 3), F32, floats(1, 2, 3, 4, 5, 6)) == 0
+        assert await guest.set_input(context, 0, (2, 3), F32, floats(*[10] * 6)) == 0
+        assert await guest.call("compute", context) == 0
+        assert await guest.output(context, 0) == (0, 24, floats(11, 12, 13, 14, 15, 16))
+        assert await guest.output(context, 1) == (0, 24, floats(10, 20, 30, 40, 50, 60))
+        assert (await guest.output(context, 2))[0] == 1
+
+
+async def test_a_model_that_must_be_waited_for(ephemeral: Program, models: FixedModels) -> None:
+    models.wait = True
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, bytes(16)) == 0
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "unknown", "../linear", "linear\0", "LINEAR", "x" * 1000])
+async def test_an_unknown_name_is_8(ephemeral: Program, models: FixedModels, name: str) -> None:
+    async with Caller(ephemeral, models) as guest:
+        guest.memory.set_u32(OUT, 0xDEADBEEF)
+        assert await guest.named(name) == 8
+        assert guest.out == 0xDEADBEEF
+        assert guest.notes == ["wasi-nn load_by_name answered 8: no such model."]
+
+
+async def test_a_name_that_is_no_text_is_8(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        assert await guest.named(b"\xff\xfe") == 8
+
+
+@pytest.mark.parametrize("number", [7, 8, 100, 255, 256, 2**31, 2**32 - 1])
+async def test_a_wrong_encoding_is_2(ephemeral: Program, models: FixedModels, number: int) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, onnx_models.linear(), encoding=number) == 2
+        assert f"there is no graph encoding {number}" in guest.notes[0]
+
+
+@pytest.mark.parametrize("number", [3, 255, 2**32 - 1])
+async def test_a_target_out_of_range_is_1(ephemeral: Program, models: FixedModels, number: int) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, onnx_models.linear(), target=number) == 1
+
+
+@pytest.mark.parametrize("number", [6, 7, 128, 255])
+async def test_a_tensor_type_out_of_range_is_1(ephemeral: Program, models: FixedModels, number: int) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), number, bytes(16)) == 1
+        assert "the types are 0 f16, 1 f32, 2 f64, 3 u8, 4 i32, 5 i64" in guest.notes[0]
+
+
+@pytest.mark.parametrize("handle", [0, 1, 2**31, 2**32 - 1])
+async def test_a_bad_handle_is_1(ephemeral: Program, models: FixedModels, handle: int) -> None:
+    async with Caller(ephemeral, models) as guest:
+        await guest.context()
+        record = guest.tensor((1, 4), F32, bytes(16))
+        for name, values in {
+            "init_execution_context": (handle, OUT),
+            "set_input": (handle, 0, record),
+            "compute": (handle,),
+            "get_output": (handle, 0, BUFFER, 64, OUT),
+            "unload": (handle,),
+            "finalize_execution_context": (handle,),
+        }.items():
+            assert await guest.call(name, *values) == 1, name
+        assert len(guest.notes) == 6
+
+
+async def test_a_pointer_out_of_bounds_is_1(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        for name, values in {
+            "load_by_name": (SIZE - 2, 4, OUT),
+            "init_execution_context": (context, SIZE - 3),
+            "set_input": (context, 0, SIZE - 19),
+            "load_by_name_with_config": (NAME, 6, SIZE, 1, OUT),
+        }.items():
+            assert await guest.call(name, *values) == 1, name
+        assert all("outside the function's memory" in note or "is no graph" in note for note in guest.notes)
+
+
+async def test_a_buffer_that_is_too_small_is_7_and_told(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, floats(1, 2, 3, 4)) == 0
+        assert await guest.call("compute", context) == 0
+        guest.memory.write(BUFFER, b"\xaa" * 32)
+        for size in (0, 1, 15):
+            assert await guest.output(context, size=size) == (7, 16, b"")
+            assert guest.memory.read(BUFFER, 32) == b"\xaa" * 32
+        assert await guest.output(context, size=16) == (0, 16, floats(3, 5, 7, 9))
+        assert guest.memory.read(BUFFER + 16, 16) == b"\xaa" * 16
+
+
+async def test_the_size_can_be_asked_for_alone(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, bytes(16)) == 0
+        assert await guest.call("compute", context) == 0
+        assert await guest.call("get_output", context, 0, 0, 0, OUT) == 7
+        assert guest.out == 16
+
+
+async def test_a_framework_that_fails_is_5_and_explained(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context("gather")
+        assert await guest.set_input(context, 0, (1,), I64, struct.pack("<q", 9)) == 0
+        assert await guest.call("compute", context) == 5
+        (note,) = guest.notes
+        assert "indices element out of data bounds" in note  # its own words
+        assert "an input holds the index 9" in note  # what they mean
+        assert (await guest.output(context))[0] == 1
+
+
+async def test_compute_before_the_inputs_are_set_is_1(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context("add")
+        assert await guest.call("compute", context) == 1
+        assert "0 (x: f32 [N,3]), 1 (y: f32 [N,3])" in guest.notes[0]
+        assert (await guest.output(context))[:2] == (1, 0xDEADBEEF)
+
+
+async def test_an_ill_fitting_tensor_is_1_and_explained(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (4,), F32, bytes(16)) == 1
+        assert guest.notes == [
+            (
+                'wasi-nn set_input answered 1: input "x": expected f32 [1,4], got f32 [4] in 16 bytes. '
+                "Cause: the batch dimension is missing. Remedy: send [1,4]; the bytes stay the same."
+            )
+        ]
+
+
+class Failing(OnnxBackend):
+    """A backend that fails as backends do."""
+
+    error: WasmindError
+
+    async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> object:  # type: ignore[override]
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "errno"),
+    [
+        (ModelDied("the model's process died: out of memory"), 5),
+        (ModelUnavailable("it is loading"), 5),
+        (InferenceTimeout("it took longer than 2 s"), 5),
+        (ModelBusy("its queue is full"), 4),
+        (TooLarge("the outputs are over the limit"), 7),
+        (WasmindError("something else"), 5),
+    ],
+)
+async def test_every_failure_of_a_backend_is_an_errno(
+    ephemeral: Program, error: WasmindError, errno: int
+) -> None:
+    backend = Failing(onnx_models.linear())
+    backend.error = error
+    async with Caller(ephemeral, FixedModels(linear=Graph("linear", backend))) as guest:
+        context = await guest.context()
+        assert await guest.set_input(context, 0, (1, 4), F32, bytes(16)) == 0
+        assert await guest.call("compute", context) == errno
+        assert error.message in guest.notes[0]
+        assert await guest.call("compute", context) == errno  # and the guest lives on
+
+
+def test_every_code_has_a_number() -> None:
+    assert set(witx.ERRNO) == set(NnCode)
+    assert set(witx.ERRNO.values()) <= {*range(1, 9), 100, 101, 102}
+
+
+# --- load ---------------------------------------------------------------------------------------------------
+
+
+async def load(guest: Caller, *builders: bytes, encoding: int = 1, target: int = 0) -> int:
+    at = DATA
+    pairs = b""
+    for builder in builders:
+        guest.memory.write(at, builder)
+        pairs += struct.pack("<II", at, len(builder))
+        at += len(builder)
+    guest.memory.write(RECORD, pairs)
+    return await guest.call("load", RECORD, len(builders), encoding, target, OUT)
+
+
+async def test_load_is_6_unless_the_policy_allows_it(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, onnx_models.linear()) == 6
+        assert "set allow_load = true" in guest.notes[0]
+
+
+@pytest.mark.parametrize("encoding", [1, 5, 6])
+async def test_bytes_can_be_loaded_and_5_and_6_are_sniffed(
+    ephemeral: Program, models: FixedModels, encoding: int
+) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, onnx_models.linear(), encoding=encoding) == 0, guest.notes
+        assert models.loaded == [((onnx_models.linear(),), Encoding.ONNX, Target.CPU)]
+        assert await guest.call("init_execution_context", guest.out, OUT) == 0
+        context = guest.out
+        assert await guest.set_input(context, 0, (1, 4), F32, floats(1, 2, 3, 4)) == 0
+        assert await guest.call("compute", context) == 0
+        assert (await guest.output(context))[2] == floats(3, 5, 7, 9)
+
+
+@pytest.mark.parametrize("encoding", [5, 6])
+@pytest.mark.parametrize(
+    ("data", "seen"),
+    [
+        (b"GGUF" + bytes(60), Encoding.GGML),
+        (b"\x1c\0\0\0TFL3" + bytes(60), Encoding.TENSORFLOWLITE),
+        (b"PK\x03\x04" + bytes(60), Encoding.PYTORCH),
+        (b"<?xml version='1.0'?><net/>", Encoding.OPENVINO),
+    ],
+)
+async def test_what_is_seen_in_the_bytes(
+    ephemeral: Program, data: bytes, seen: Encoding, encoding: int
+) -> None:
+    class Recording(FixedModels):
+        async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
+            self.loaded.append((builders, encoding, target))
+            return Graph("loaded", OnnxBackend(onnx_models.linear()))
+
+    models = Recording()
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, data, encoding=encoding) == 0
+        assert models.loaded == [((data,), seen, Target.CPU)]
+
+
+@pytest.mark.parametrize("encoding", [0, 2, 3, 4, 5, 6])
+async def test_bytes_that_are_nothing_known(ephemeral: Program, models: FixedModels, encoding: int) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        errno = await load(guest, b"hello, world, I am no model", encoding=encoding)
+        assert errno == (2 if encoding else 5)  # OpenVINO alone is left to its framework
+
+
+@pytest.mark.parametrize("count", [0, 3, 1000])
+async def test_a_wrong_number_of_builders_is_1(ephemeral: Program, models: FixedModels, count: int) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await guest.call("load", 0, count, 1, 0, OUT) == 1
+
+
+async def test_a_model_over_the_limit_is_7(ephemeral: Program, models: FixedModels) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models, Limits(load_size=Size(1000), cpu_ms=5000)) as guest:
+        assert await load(guest, bytes(501), bytes(500), encoding=0) == 7
+        assert "a model of 1001 bytes" in guest.notes[0]
+
+
+@pytest.mark.parametrize("target", [1, 2])
+async def test_a_target_that_is_not_there_is_6(ephemeral: Program, models: FixedModels, target: int) -> None:
+    models.allow_load = True
+    async with Caller(ephemeral, models) as guest:
+        assert await load(guest, onnx_models.linear(), target=target) == 6
+        assert (await load(guest, onnx_models.linear())) == 0
+
+
+# --- what WasmEdge's guests call ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [b"", b"{}", b'{"ctx-size": 512, "enable-log": true}'])
+async def test_a_name_with_settings(ephemeral: Program, models: FixedModels, config: bytes) -> None:
+    async with Caller(ephemeral, models) as guest:
+        guest.memory.write(NAME, b"linear")
+        guest.memory.write(DATA, config)
+        assert await guest.call("load_by_name_with_config", NAME, 6, DATA, len(config), OUT) == 0
+        assert await guest.call("init_execution_context", guest.out, OUT) == 0
+        assert [("ctx-size, enable-log have no effect" in note) for note in guest.notes] == [True] * (
+            len(config) > 2
+        )
+
+
+@pytest.mark.parametrize(
+    ("config", "errno"),
+    [(b"[]", 1), (b"null", 1), (b"{", 1), (b'{"a": \xff}', 1), (b"[" * 5000, 1), (b" " * 70_000, 7)],
+)
+async def test_settings_that_are_no_json_object(
+    ephemeral: Program, models: FixedModels, config: bytes, errno: int
+) -> None:
+    async with Caller(ephemeral, models) as guest:
+        guest.memory.write(NAME, b"linear")
+        guest.memory.write(DATA, config)
+        assert await guest.call("load_by_name_with_config", NAME, 6, DATA, len(config), OUT) == errno
+
+
+async def test_an_unknown_name_with_settings_is_8(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        assert await guest.call("load_by_name_with_config", NAME, 6, 0, 0, OUT) == 8
+
+
+async def test_graphs_and_contexts_can_be_given_back(ephemeral: Program, models: FixedModels) -> None:
+    backend = models.graphs["linear"].backend
+    async with Caller(ephemeral, models) as guest:
+        assert await guest.named() == 0
+        graph = guest.out
+        assert await guest.call("init_execution_context", graph, OUT) == 0
+        context = guest.out
+        assert await guest.set_input(context, 0, (1, 4), F32, bytes(16)) == 0
+        assert await guest.call("unload", graph) == 0
+        assert await guest.call("unload", graph) == 1
+        assert await guest.call("compute", context) == 0  # the context goes on
+        assert backend.held == 2  # type: ignore[attr-defined]
+        assert await guest.call("finalize_execution_context", context) == 0
+        assert backend.held == 0  # type: ignore[attr-defined]
+        assert await guest.call("finalize_execution_context", context) == 1
+        assert await guest.call("compute", context) == 1
+
+
+# --- the log ------------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_failures_is_explained_only_so_often(
+    ephemeral: Program, models: FixedModels
+) -> None:
+    async with Caller(ephemeral, models) as guest:
+        for _ in range(500):
+            assert await guest.call("compute", 7) == 1
+        assert len(guest.notes) == 33
+        assert guest.notes[-1] == "more than 32 calls of this run failed; the others are not explained"
+
+
+async def test_what_a_guest_says_reaches_the_log_escaped(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        guest.memory.write(NAME, b"linear")
+        config = b'{"\\u001b[31mred\\nline": 1}'
+        guest.memory.write(DATA, config)
+        assert await guest.call("load_by_name_with_config", NAME, 6, DATA, len(config), OUT) == 0
+        assert "\x1b" not in guest.notes[0]
+        assert "\n" not in guest.notes[0]
+        assert "\\e[31mred\\nline" in guest.notes[0]
