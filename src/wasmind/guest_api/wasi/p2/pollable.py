@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from wasmind.guest_api.wasi.poll import monotonic
 
@@ -58,7 +59,7 @@ class Done(Pollable):
 
     __slots__ = ("_future",)
 
-    def __init__(self, future: asyncio.Future[object]) -> None:
+    def __init__(self, future: asyncio.Future[Any]) -> None:
         self._future = future
 
     @property

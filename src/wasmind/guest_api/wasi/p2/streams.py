@@ -45,12 +45,14 @@ CLOSED: Failed = Err("closed")
 class InputStream:
     """An `input-stream`. Once it has ended or failed, it answers `closed`."""
 
-    __slots__ = ("_ended", "_receiving", "_source")
+    __slots__ = ("_ended", "_receiving", "_source", "dropped")
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._ended = False
         self._receiving: asyncio.Future[None] | None = None
+        self.dropped = False
+        """Whether the guest has no handle of it any more."""
 
     def take(self, length: int) -> Buffer | Failed | None:
         """Up to `length` bytes at hand; None when one has to wait for them."""
@@ -94,7 +96,7 @@ class InputStream:
 
     def close(self) -> None:
         """Nobody reads any more."""
-        self._ended = True
+        self.dropped = self._ended = True
         if self._receiving is not None:
             self._receiving.cancel()
             self._receiving.add_done_callback(_seen)
@@ -103,12 +105,14 @@ class InputStream:
 class OutputStream:
     """An `output-stream`. It has no room while its reader is a window behind; a failure closes it."""
 
-    __slots__ = ("_closed", "_passing", "_sink")
+    __slots__ = ("_closed", "_passing", "_sink", "dropped")
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._closed = False
         self._passing: asyncio.Future[None] | None = None
+        self.dropped = False
+        """Whether the guest has no handle of it any more."""
 
     def room(self) -> int | Failed:
         """Bytes that `write` takes now."""
@@ -165,7 +169,7 @@ class OutputStream:
 
     def close(self) -> None:
         """Nobody writes any more; what was written goes its way."""
-        self._closed = True
+        self.dropped = self._closed = True
         if self._passing is not None:
             self._passing.add_done_callback(_seen)
 

@@ -1,0 +1,132 @@
+"""One request served by one run of a component that exports `wasi:http/incoming-handler`.
+
+The edge does this::
+
+    component = http.Component(binding)                                     # once per deployed function
+    client = http.Client(function.backends)
+
+    exchange = http.Exchange(component, request, receive, response, session, log.write, note, client, environ)
+    guest = Guest(program, limits, exchange.host)
+    try:
+        await exchange.run(guest)
+    except WasmindError as error:
+        # `exchange.started` tells whether the client has the head already, as with `cgi.Exchange`
+    finally:
+        guest.close()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from wasmind.component.bind import Binding
+from wasmind.errors import GuestExit, ProgramError
+from wasmind.guest_api.cgi.body import BodySource, Receive
+from wasmind.guest_api.cgi.exchange import LogSink
+from wasmind.guest_api.host import Note
+from wasmind.guest_api.stdio import BytesSource
+from wasmind.guest_api.wasi.state import Wasi
+from wasmind.guest_api.wasi_http.client import Client, Outgoing
+from wasmind.guest_api.wasi_http.fields import Fields
+from wasmind.guest_api.wasi_http.host import HttpHost
+from wasmind.guest_api.wasi_http.messages import IncomingRequest, ResponseOutparam
+from wasmind.guest_api.wasi_http.sender import Response, Sender
+from wasmind.nn.session import Session
+from wasmind.sandbox import Guest
+
+HANDLER = "wasi:http/incoming-handler@0.2.0"
+
+
+class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One request, as the edge has it after routing."""
+
+    method: str
+    target: str
+    """The path and query as they were sent."""
+    headers: Sequence[tuple[bytes, bytes]]
+    """Names in lower case, as ASGI gives them."""
+    authority: str
+    """The Host header, or the server's name and port: some engines end a guest without one."""
+    scheme: str = "http"
+    has_body: bool = False
+
+
+class Component:
+    """A component that serves HTTP: its binding, and its handler."""
+
+    __slots__ = ("binding", "handle")
+
+    def __init__(self, binding: Binding) -> None:
+        """Raises ProgramError for a component without a handler."""
+        handle = binding.export(HANDLER, "handle")
+        if handle is None:
+            raise ProgramError(
+                "the component serves no HTTP requests",
+                cause="it does not export wasi:http/incoming-handler",
+                remedy="build it for the world wasi:http/proxy",
+            )
+        self.binding = binding
+        self.handle = handle
+
+
+class Exchange:
+    """A request, the response being sent, and the host object of the guest in between."""
+
+    __slots__ = ("_component", "_request", "_sender", "host")
+
+    def __init__(
+        self,
+        component: Component,
+        request: Request,
+        receive: Receive,
+        response: Response,
+        session: Session,
+        log: Callable[[bytes], object],
+        note: Note,
+        client: Client,
+        environ: Sequence[bytes] = (),
+        backend_requests: int = 32,
+    ) -> None:
+        self._component = component
+        self._sender = Sender(response, request.method)
+        self._request = IncomingRequest(
+            request.method,
+            request.target,
+            request.scheme,
+            request.authority,
+            Fields.received(request.headers),
+            BodySource(receive if request.has_body else None),
+        )
+        sink = LogSink(log)
+        wasi = Wasi(BytesSource(), sink, sink, environ=lambda: environ)
+        self.host = HttpHost(wasi, session, note, Outgoing(client, backend_requests))
+
+    @property
+    def started(self) -> bool:
+        """Whether the response's head was given to `response.start`."""
+        return self._sender.started
+
+    async def run(self, guest: Guest[Any]) -> None:
+        """Run the guest to its end and send all of its response.
+
+        Raises MalformedResponse, whatever `Guest.call` raises, and whatever `receive` and `response` raise. A
+        guest that fails after it completed its response has answered: the failure is noted.
+        """
+        host, sender = self.host, self._sender
+        try:
+            await guest.start()
+            host.contexts = self._component.binding.open(guest)
+            if guest.program.initializes:
+                await guest.call("_initialize")
+            try:
+                await self._component.handle(guest, self._request, ResponseOutparam(sender.answered))
+            except GuestExit as exited:
+                host.note(exited.explain())
+            await sender.finish()
+        finally:
+            sender.abandon()
+            host.close()
+            host.contexts = []
