@@ -11,7 +11,7 @@ import msgspec
 
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.digests import Digests
-from wasmind.errors import UnsupportedOperation
+from wasmind.errors import UnsupportedOperation, WasmindError
 from wasmind.guest_api.command import INTERFACES
 from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
 from wasmind.sandbox import CompileLimits, compile_program
@@ -172,6 +172,9 @@ async def compile_functions(
             allow_load=function.allow_load,
         )
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(function)) for function in plan.functions]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(function)) for function in plan.functions]
+    except* WasmindError as refused:
+        raise refused.exceptions[0] from None
     return tuple(task.result() for task in tasks)
