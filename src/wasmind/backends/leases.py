@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wasmind.worker.arena import Arena
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wasmind.nn.tensor import Tensor
+    from wasmind.worker.wire import Done
+
+NOTHING: tuple[Any, ...] = ()
 
 _LENT = 3, 4
 """The part of the arena that leases may take. The rest is for calls under way, so they can always end."""
@@ -81,7 +84,7 @@ class Space:
         self.leases[id(lease.view)] = lease
         return lease
 
-    def give_back(self, extents: list[tuple[int, int]], views: list[memoryview]) -> None:
+    def give_back(self, extents: Sequence[tuple[int, int]], views: Sequence[memoryview]) -> None:
         """Free memory, and make its views unusable: the next bytes there may be another tenant's.
 
         Memory that somebody still looks into by another object is never used again.
@@ -104,14 +107,17 @@ class ProcessOutputs:
     def __init__(
         self,
         tensors: tuple[Tensor, ...],
-        timing: tuple[int, int, int],
+        told: Done,
         space: Space,
         extents: list[tuple[int, int]],
         views: list[memoryview],
     ) -> None:
         self.tensors = tensors
-        self.queue_ns, self.compute_ns, self.batch = timing
-        """Time in the worker's queue, time of the run, and how many calls ran together."""
+        self.queue_ns = told.queue_ns
+        """Time in the worker's queue."""
+        self.compute_ns = told.compute_ns
+        self.batch = told.batch
+        """How many calls ran together."""
         self._space = space
         self._extents = extents
         self._views = views

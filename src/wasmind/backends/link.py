@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from wasmind.backends.leases import ProcessOutputs, SharedLease, Space
+from wasmind.backends.leases import NOTHING, ProcessOutputs, SharedLease, Space
 from wasmind.errors import InferenceTimeout, InvalidArgument, NnError, RuntimeFailed, TooLarge
 from wasmind.nn.tensor import Tensor, byte_length
 from wasmind.worker.wire import (
@@ -32,18 +32,22 @@ from wasmind.worker.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wasmind.nn.signature import Signature
-    from wasmind.worker.shapes import Shapes
+    from wasmind.nn.tensor import TensorType
+    from wasmind.worker.shapes import Dims, Shapes
 
 _KINDS: dict[str, type[NnError]] = {
     kind.code: kind for kind in (InferenceTimeout, InvalidArgument, RuntimeFailed, TooLarge)
 }
 _AHEAD_NS = 20_000_000
-_MAX_WINDOW = 256
+_FIRST_WINDOW, _LARGEST_WINDOW = 8, 256
 _REMEMBERED = 256
+_FOREVER = 1e9
 
 
-class Lie(Exception):
+class LieError(Exception):
     """The worker sent what no worker of ours sends: it is broken or taken over."""
 
 
@@ -52,8 +56,8 @@ class Call:
 
     __slots__ = (
         "deadline",
-        "deadline_ns",
         "extents",
+        "fetching",
         "future",
         "gone",
         "inputs",
@@ -64,27 +68,31 @@ class Call:
         "places",
         "starved",
         "tenant",
-        "timer",
     )
 
     def __init__(
-        self, inputs: tuple[Tensor, ...], deadline_ns: int, tenant: str, future: asyncio.Future[Any]
+        self, inputs: tuple[Tensor, ...], deadline: float, tenant: str, future: asyncio.Future[ProcessOutputs]
     ) -> None:
         self.inputs = inputs
-        self.deadline_ns = deadline_ns
+        self.deadline = deadline
+        """In the loop's time."""
         self.tenant = tenant
-        self.future: asyncio.Future[ProcessOutputs] = future
-        self.timer: asyncio.TimerHandle | None = None
+        self.future = future
         self.gone = False
         """Nobody waits any more. What it uses of the arena stays taken until the worker has answered."""
         self.starved = False
         """It waits because the arena is full."""
         self.link: Link | None = None
-        self.number = 0
-        self.key: tuple[tuple[int, ...], ...] = ()
-        self.leases: list[SharedLease] = []
-        self.extents: list[tuple[int, int]] = []
-        self.places: list[Place | None] = []
+        """The connection on which it was sent; what follows is set then."""
+        self.number: int
+        self.key: tuple[Dims, ...]
+        self.leases: Sequence[SharedLease]
+        """The leases that its inputs lie in."""
+        self.extents: list[tuple[int, int]]
+        """What else it has of the arena: copies of inputs, and the places of outputs."""
+        self.places: Sequence[Place | None]
+        self.fetching = False
+        """The worker has said that its outputs need more room."""
 
 
 class Owner(Protocol):
@@ -94,10 +102,7 @@ class Owner(Protocol):
         """A process serves the connection."""
 
     def answered(self) -> None:
-        """Answers came."""
-
-    def freed(self) -> None:
-        """Memory of the arena became free."""
+        """Calls that wait may have their turn: answers came, or memory of the arena became free."""
 
     def lost(self, link: Link, lie: str | None) -> None:
         """The connection ended; `lie` is what the worker did wrong, if that is why."""
@@ -107,11 +112,15 @@ class Link(asyncio.Protocol):
     """A connection and its arena. When it is lost both are, and the backend makes another."""
 
     def __init__(self, signature: Signature, shapes: Shapes, size: int, owner: Owner) -> None:
-        self.space = Space(size, owner.freed)
+        self.space = Space(size, self._freed)
         self.calls: dict[int, Call] = {}
+        """Sent and not answered."""
         self.window = 0
         """How many calls may be under way; none before the worker's welcome."""
-        self._signature = signature
+        self.queued = False
+        """Calls wait for their turn, so the owner wants to hear of answers and of free memory."""
+        self._types = tuple(spec.type for spec in signature.outputs)
+        self._nowhere: tuple[Place | None, ...] = (None,) * len(self._types)
         self._shapes = shapes
         self._owner = owner
         self._frames = Frames()
@@ -120,9 +129,9 @@ class Link(asyncio.Protocol):
         self._lanes = 1
         self._pace = 0.0
         self._lie: str | None = None
-        self._seen: dict[tuple[tuple[int, ...], ...], tuple[int, ...]] = {}
+        self._wanted: dict[tuple[Dims, ...], tuple[int, ...]] = {}
 
-    # --- the connection ------------------------------------------------------------------------------------------
+    # --- the connection ---------------------------------------------------------------------------------
 
     def hello(self) -> bytes:
         """The first frame, which goes with the arena's descriptor."""
@@ -136,10 +145,11 @@ class Link(asyncio.Protocol):
         """The process ended, or was not to be believed."""
         self._transport = None
         self.window = 0
+        self.space.arena.close_descriptor()
         self._owner.lost(self, self._lie)
 
     def close(self) -> None:
-        """Drop the connection; `lost` is called after it."""
+        """Drop the connection; the owner hears of the loss after it."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -149,46 +159,63 @@ class Link(asyncio.Protocol):
             return
         try:
             for body in self._frames.feed(data):
-                self._take(decode_to_edge(body))
-        except (Lie, msgspec.MsgspecError, ValueError) as error:
+                message = decode_to_edge(body)
+                if message.__class__ is Done:
+                    self._done(message)  # type: ignore[arg-type]  # just asked
+                else:
+                    self._take(message)
+        except (LieError, msgspec.MsgspecError, ValueError) as error:
             self._lie = str(error)
             self.close()
-            return
-        self._owner.answered()
+        else:
+            if self.queued:
+                self._owner.answered()
 
-    # --- calls out -----------------------------------------------------------------------------------------------
+    def _freed(self) -> None:
+        if self.queued:
+            self.queued = False
+            asyncio.get_running_loop().call_soon(self._owner.answered)
+
+    # --- calls out --------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> bool:
-        """Send a call. False, and nothing is changed, if the arena has no room for it now. Raises TooLarge."""
+        """Send a call. False, and nothing has changed, if the arena has no room now. Raises TooLarge."""
         sent: list[Sent] = []
+        key: list[Dims] = []
+        leases: list[SharedLease] | None = None
+        call.extents = []
         inline = 0
-        find = self.space.leases.get
         for tensor in call.inputs:
-            data = tensor.data
-            lease = find(id(data))
+            data, dims = tensor.data, tensor.dims
+            key.append(dims)
+            lease = self.space.leases.get(id(data))
             if lease is not None:
-                call.leases.append(lease)
-                sent.append(Sent(tensor.dims, None, lease.offset))
+                leases = leases or []
+                leases.append(lease)
+                sent.append(Sent(dims, None, lease.offset))
                 continue
-            size = data.nbytes if isinstance(data, memoryview) else len(data)
+            size = data.nbytes if data.__class__ is memoryview else len(data)  # type: ignore[union-attr]
             if size <= INLINE and inline + size <= MAX_INLINE:
                 inline += size
-                sent.append(Sent(tensor.dims, bytes(data)))
+                sent.append(Sent(dims, bytes(data)))
                 continue
             offset = self._reserve(call, size)
             if offset is None:
                 return False
             self.space.arena.view(offset, size)[:] = memoryview(data).cast("B")
-            sent.append(Sent(tensor.dims, None, offset))
-        call.key = tuple([tensor.dims for tensor in call.inputs])
+            sent.append(Sent(dims, None, offset))
+        call.key = tuple(key)
         if not self._choose_places(call):
             return False
         self._next = call.number = self._next + 1
         call.link = self
+        call.leases = leases or NOTHING
         for lease in call.leases:
             lease.hold()
         self.calls[call.number] = call
-        self._write(Infer(call.number, call.deadline_ns, tuple(sent), tuple(call.places)))
+        # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
+        deadline = int(min(call.deadline, _FOREVER) * 1e9)
+        self._write(Infer(call.number, deadline, tuple(sent), tuple(call.places)))
         return True
 
     def abandon(self, call: Call) -> None:
@@ -196,18 +223,33 @@ class Link(asyncio.Protocol):
         self._write(Cancel(call.number))
 
     def _choose_places(self, call: Call) -> bool:
-        lengths = self._seen.get(call.key) or self._shapes.expect(call.key).lengths
-        inline = 0
-        for length in lengths:
-            if length is None or (length <= INLINE and inline + length <= MAX_INLINE):
-                inline += length or 0
-                call.places.append(None)
-                continue
-            offset = self._reserve(call, length)
+        wanted = self._wanted.get(call.key)
+        if wanted is None:
+            wanted = self._want(call.key, self._shapes.expect(call.key).lengths)
+        if not wanted:
+            call.places = self._nowhere
+            return True
+        places: list[Place | None] = []
+        for length in wanted:
+            offset = self._reserve(call, length) if length else 0
             if offset is None:
                 return False
-            call.places.append(Place(offset, length))
+            places.append(Place(offset, length) if length else None)
+        call.places = places
         return True
+
+    def _want(self, key: tuple[Dims, ...], lengths: Sequence[int | None]) -> tuple[int, ...]:
+        """The places that outputs need: 0 for one that travels inline or is not known yet."""
+        inline = 0
+        wanted = []
+        for length in lengths:
+            small = length is None or (length <= INLINE and inline + length <= MAX_INLINE)
+            inline += length or 0 if small else 0
+            wanted.append(0 if small else length or 0)
+        if len(self._wanted) >= _REMEMBERED:
+            self._wanted.clear()
+        found = self._wanted[key] = tuple(wanted) if any(wanted) else ()
+        return found
 
     def _reserve(self, call: Call, size: int) -> int | None:
         """Memory for one tensor of a call. On None all that the call had is given back. Raises TooLarge."""
@@ -216,7 +258,9 @@ class Link(asyncio.Protocol):
         if offset is not None:
             call.extents.append((offset, size))
             return offset
-        self._unplace(call)
+        for taken in call.extents:
+            arena.free(*taken)
+        call.extents = []
         if size > arena.size:
             raise TooLarge(
                 f"a tensor of {size} bytes does not fit into the model's shared memory of {arena.size} bytes",
@@ -224,104 +268,99 @@ class Link(asyncio.Protocol):
             )
         return None
 
-    def _unplace(self, call: Call) -> None:
-        for offset, size in call.extents:
-            self.space.arena.free(offset, size)
-        call.leases, call.extents, call.places = [], [], []
-
     def _write(self, message: Infer | Fetch | Cancel) -> None:
         if self._transport is not None:
             self._transport.write(encode(message))
 
-    # --- answers in ----------------------------------------------------------------------------------------------
+    # --- answers in -------------------------------------------------------------------------------------
+
+    def _done(self, message: Done) -> None:
+        call = self.calls.get(message.call)
+        if call is None or len(message.outputs) != len(self._types):
+            raise LieError(f"{len(message.outputs)} outputs for the call {message.call}")
+        views: list[memoryview] = []
+        tensors = tuple(
+            [
+                self._tensor(kind, output, place, views)
+                for kind, output, place in zip(self._types, message.outputs, call.places, strict=True)
+            ]
+        )
+        self._finish(call)
+        outputs = ProcessOutputs(tensors, message, self.space, call.extents, views)
+        if call.gone or call.future.done():
+            outputs.release()
+        else:
+            call.future.set_result(outputs)
+        self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.125
+        if not message.call & 7:
+            self._set_window()
+
+    def _tensor(
+        self, kind: TensorType, output: Answered, place: Place | None, views: list[memoryview]
+    ) -> Tensor:
+        """An output, held against the place that was chosen for it."""
+        data: bytes | memoryview | None = output.data
+        length = byte_length(kind, output.dims)
+        if data is None:
+            if place is None or length > place.length:
+                raise LieError(f"an output of {length} bytes where it had {place.length if place else 0}")
+            data = self.space.arena.view(place.offset, length)
+            views.append(data)
+        elif len(data) != length:
+            raise LieError(f"an output of {len(data)} bytes whose shape takes {length}")
+        return Tensor(kind, output.dims, data)
 
     def _take(self, message: ToEdge) -> None:
-        if isinstance(message, Done):
-            self._done(message)
-        elif isinstance(message, Failed):
+        if isinstance(message, Failed):
             self._failed(message)
         elif isinstance(message, More):
             self._more(message)
         elif isinstance(message, Welcome):
             if message.version != VERSION or self.window:
-                raise Lie(f"an unexpected welcome of version {message.version}")
+                raise LieError(f"an unexpected welcome of version {message.version}")
             self._lanes = message.lanes
-            self.window = max(2 * self._lanes, 8)
+            self.window = max(2 * self._lanes, _FIRST_WINDOW)
             self.space.arena.close_descriptor()
             self._owner.welcomed()
-
-    def _done(self, message: Done) -> None:
-        call = self._call(message.call)
-        if len(message.outputs) != len(self._signature.outputs):
-            raise Lie(f"{len(message.outputs)} outputs instead of {len(self._signature.outputs)}")
-        views: list[memoryview] = []
-        tensors = []
-        for index, output in enumerate(message.outputs):
-            tensors.append(self._tensor(call, index, output, views))
-        self._finish(call)
-        self._learn(message)
-        outputs = ProcessOutputs(
-            tuple(tensors),
-            (message.queue_ns, message.compute_ns, message.batch),
-            self.space,
-            call.extents,
-            views,
-        )
-        if call.gone or call.future.done():
-            outputs.release()
-        else:
-            call.future.set_result(outputs)
-
-    def _tensor(self, call: Call, index: int, output: Answered, views: list[memoryview]) -> Tensor:
-        """An output, held against the place that was chosen for it. Nothing else that the worker says matters."""
-        kind = self._signature.outputs[index].type
-        length = byte_length(kind, output.dims)
-        if output.data is not None:
-            if len(output.data) != length:
-                raise Lie(f"an output of {len(output.data)} bytes whose shape takes {length}")
-            return Tensor(kind, output.dims, output.data)
-        place = call.places[index]
-        if place is None or length > place.length:
-            raise Lie(f"an output of {length} bytes where it had {place.length if place else 0}")
-        view = self.space.arena.view(place.offset, length)
-        views.append(view)
-        return Tensor(kind, output.dims, view)
 
     def _failed(self, message: Failed) -> None:
         call = self._call(message.call)
         self._finish(call)
-        self.space.give_back(call.extents, [])
+        self.space.give_back(call.extents, NOTHING)
         if not call.gone and not call.future.done():
             kind = _KINDS.get(message.code, RuntimeFailed)
             call.future.set_exception(kind(message.message, cause=message.cause, remedy=message.remedy))
 
     def _more(self, message: More) -> None:
-        """Give an output that was larger than expected the place it needs."""
+        """Give outputs that are larger than was known the places they need."""
         call = self._call(message.call)
-        if len(message.lengths) != len(call.places):
-            raise Lie(f"{len(message.lengths)} lengths for {len(call.places)} outputs")
-        places: list[Place | None] = list(call.places)
+        if len(message.lengths) != len(self._types) or call.fetching:
+            raise LieError(f"{len(message.lengths)} lengths for the call {message.call}")
+        call.fetching = True
+        if call.gone:
+            return  # the worker has not seen yet that nobody waits
+        places = list(call.places)
         for index, length in enumerate(message.lengths):
             if not length:
                 continue
-            offset = None if call.gone else self.space.arena.allocate(length)
+            offset = self.space.arena.allocate(length)
             if offset is None:
                 self._refuse(call, length)
                 return
             call.extents.append((offset, length))
             places[index] = Place(offset, length)
         call.places = places
-        self._remember(call.key, tuple(place.length if place else 0 for place in places))
+        self._want(call.key, [place.length if place else 0 for place in places])
         self._write(Fetch(call.number, tuple(places)))
 
     def _refuse(self, call: Call, length: int) -> None:
         """There is no memory for an output: let the worker forget it, and say so."""
+        call.gone = True
         self._write(Cancel(call.number))
-        if not call.gone and not call.future.done():
-            call.gone = True
+        if not call.future.done():
             call.future.set_exception(
                 TooLarge(
-                    f"an output of {length} bytes does not fit into what is free of the model's shared memory",
+                    f"an output of {length} bytes does not fit into what is free of the shared memory",
                     remedy="raise the model's `shared_memory`",
                 )
             )
@@ -329,7 +368,7 @@ class Link(asyncio.Protocol):
     def _call(self, number: int) -> Call:
         call = self.calls.get(number)
         if call is None:
-            raise Lie(f"an answer to a call {number} that was never made")
+            raise LieError(f"an answer to a call {number} that was never made")
         return call
 
     def _finish(self, call: Call) -> None:
@@ -338,14 +377,7 @@ class Link(asyncio.Protocol):
         for lease in call.leases:
             lease.let_go()
 
-    def _learn(self, message: Done) -> None:
-        """Send about 20 ms of work ahead: enough to keep the worker busy, little enough to cancel or to lose."""
-        each = message.compute_ns / max(1, message.batch)
-        self._pace += (each - self._pace) / 8
-        ahead = int(_AHEAD_NS / self._pace) if self._pace >= 1 else _MAX_WINDOW
-        self.window = max(2 * self._lanes, min(ahead, _MAX_WINDOW), 2)
-
-    def _remember(self, key: tuple[tuple[int, ...], ...], lengths: tuple[int, ...]) -> None:
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[key] = lengths
+    def _set_window(self) -> None:
+        """Send about 20 ms of work ahead: enough to keep it busy, little enough to lose."""
+        ahead = int(_AHEAD_NS / max(self._pace, 1.0))
+        self.window = max(2 * self._lanes, min(ahead, _LARGEST_WINDOW))

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Literal
 
+from wasmind.backends.deadlines import Deadlines
 from wasmind.backends.leases import PrivateLease
 from wasmind.backends.link import Call, Link
 from wasmind.backends.queue import FairQueue
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 EXPLANATION_S = 0.25
 """How long calls of a dead process wait to learn how it died."""
 
+DIED = "the model's process died: "
 _RETRY_S = 0.01, 1.0
-_LATEST = 1e9
 
 
 class ProcessBackend:
     """One model's process, as one edge worker uses it: one connection, made again when it is lost.
 
-    While no process serves, connections wait in the socket's backlog, and calls wait here until their deadline
-    (`when_down = "wait"`) or fail at once (`"fail"`). Used from one event loop.
+    While no process serves, connections wait in the socket's backlog, and calls wait here until their
+    deadline (`when_down = "wait"`) or fail at once (`"fail"`). Used from one event loop.
     """
 
     def __init__(
@@ -45,8 +46,6 @@ class ProcessBackend:
     ) -> None:
         """`address` is the socket's path; `queue` is how many calls may wait or run at once."""
         self.name = name
-        self.waiting = 0
-        """Calls that somebody waits for now."""
         self._address = address
         self._memory = shared_memory
         self._limit = queue
@@ -59,12 +58,13 @@ class ProcessBackend:
         self._mourned: list[Call] = []
         self._explained: tuple[str, float] | None = None
         self._refusal: str | None = None
-        self._pumping = False
+        self._deadlines: Deadlines[Call] = Deadlines(self._expire)
+        self._waiting = self._deadlines.items
         self._down = False
         if signature is not None:
             self._learn(signature)
 
-    # --- nn.Backend ----------------------------------------------------------------------------------------------
+    # --- nn.Backend -------------------------------------------------------------------------------------
 
     @property
     def signature(self) -> Signature:
@@ -74,7 +74,7 @@ class ProcessBackend:
         return self._signature
 
     def lease(self, size: int) -> SharedLease | PrivateLease:
-        """Borrow `size` bytes for an input: shared ones if it is too large to travel inline and there are any."""
+        """Borrow `size` bytes for an input: shared ones if it cannot travel inline, and some are free."""
         link = self._link
         lease = None if size <= INLINE or link is None else link.space.lease(size)
         return lease or PrivateLease(size)
@@ -83,27 +83,28 @@ class ProcessBackend:
         """Run once; see `nn.Backend.infer`. The outputs also tell `batch`, how many calls ran together."""
         if self._refusal is not None or self._signature is None:
             raise self._unavailable()
-        if self.waiting >= self._limit:
+        if len(self._waiting) >= self._limit:
             raise ModelBusy(
-                f"the model {self.name!r} has {self.waiting} inferences waiting, which is all it may have",
+                f"the model {self.name!r} has {self._limit} inferences waiting, which is all it may have",
                 remedy="try again later, or raise the model's `queue` or `instances`",
             )
-        loop = asyncio.get_running_loop()
-        # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
-        call = Call(inputs, int(min(deadline, _LATEST) * 1e9), tenant, loop.create_future())
+        call = Call(inputs, deadline, tenant, asyncio.get_running_loop().create_future())
         self._dispatch(call)
-        call.timer = timer = loop.call_at(deadline, self._expire, call)
-        self.waiting += 1
+        self._deadlines.add(call)
         try:
             return await call.future
         except asyncio.CancelledError:
             self._give_up(call)
             raise
         finally:
-            self.waiting -= 1
-            timer.cancel()
+            self._waiting.discard(call)
 
-    # --- its life ------------------------------------------------------------------------------------------------
+    @property
+    def waiting(self) -> int:
+        """The inferences that somebody waits for now."""
+        return len(self._waiting)
+
+    # --- its life ---------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Begin to connect; a call does it too."""
@@ -121,7 +122,7 @@ class ProcessBackend:
         self._bury()
 
     def suspend(self, reason: str) -> None:
-        """The model is not served and does not come back by itself: calls fail with these words, until `resume`."""
+        """The model does not come back by itself: calls fail with these words, until `resume`."""
         self._refusal = reason
         for call in self._queue.drain():
             self._fail(call, self._unavailable())
@@ -144,6 +145,7 @@ class ProcessBackend:
             self._link.close()
             await asyncio.sleep(0)  # the loss is told in the loop's next round
         self.explain_death("the model was removed")
+        self._deadlines.close()
 
     def _learn(self, signature: Signature) -> None:
         self._signature = signature
@@ -171,10 +173,11 @@ class ProcessBackend:
                 continue
             self._connecting = None
             self._link = link
+            link.queued = bool(self._queue)
             await loop.create_unix_connection(lambda link=link: link, sock=sock)  # type: ignore[misc]
             return
 
-    # --- what a link tells ---------------------------------------------------------------------------------------
+    # --- what a link tells ------------------------------------------------------------------------------
 
     def welcomed(self) -> None:
         """A process serves this connection."""
@@ -182,15 +185,8 @@ class ProcessBackend:
         self._explained = None
 
     def answered(self) -> None:
-        """Calls were answered: others have their turn."""
-        if self._queue:
-            self._pump()
-
-    def freed(self) -> None:
-        """Memory became free."""
-        if self._queue and not self._pumping:
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+        """Calls that wait may have their turn."""
+        self._pump()
 
     def lost(self, link: Link, lie: str | None) -> None:
         """The connection is gone, and its arena with it. Calls in flight wait a moment for the reason."""
@@ -213,29 +209,36 @@ class ProcessBackend:
                 self._fail(call, self._unavailable())
         self.open()
 
-    # --- calls ---------------------------------------------------------------------------------------------------
+    # --- calls ------------------------------------------------------------------------------------------
 
     def _dispatch(self, call: Call) -> None:
         """Send a call, or let it wait. Raises ModelUnavailable, TooLarge."""
         link = self._link
-        if link is None or not link.window:
+        if link is None:
             if self._when_down == "fail" and self._down:
                 raise self._unavailable()
+            self._queue.push(call)
             self.open()
-            self._queue.push(call)
-        elif self._queue or len(link.calls) >= link.window:
-            self._queue.push(call)
-        elif not link.send(call):
+            return
+        if not link.queued and len(link.calls) < link.window:
+            if link.send(call):
+                return
             call.starved = True
-            self._queue.push(call)
+        elif self._when_down == "fail" and self._down:
+            raise self._unavailable()
+        self._queue.push(call)
+        link.queued = True
 
     def _pump(self) -> None:
         """Send what waits, for as long as the worker takes more and the arena has room."""
-        self._pumping = False
         link = self._link
-        while link is not None and len(link.calls) < link.window:
+        if link is None:
+            return
+        link.queued = True
+        while len(link.calls) < link.window:
             call = self._queue.first()
             if call is None:
+                link.queued = False
                 return
             try:
                 if not link.send(call):
@@ -283,7 +286,7 @@ class ProcessBackend:
             self._fail(
                 call,
                 ModelDied(
-                    f"the model's process died: {reason}",
+                    DIED + reason.removeprefix(DIED),
                     remedy="try again: the process is started anew; the model's log tells more",
                 ),
             )

@@ -1,7 +1,8 @@
 """The shared memory between one edge worker and one model worker, and who may use which part of it.
 
-The edge makes an anonymous file of a fixed size (sealed, so neither side can shrink it under the other), maps it, and
-passes its descriptor once. It alone allocates. The memory is sparse: a part costs nothing until it is first used.
+The edge makes an anonymous file of a fixed size (sealed, so neither side can shrink it under the other), maps
+it, and passes its descriptor once. It alone allocates. The memory is sparse: a part costs nothing until it is
+first used.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Arena:
     def allocate(self, size: int) -> int | None:
         """The offset of at least `size` free bytes, or None when there are none.
 
-        Sizes repeat, since a model's tensors do: a part just freed is given to the next of its size, still in the
-        processor's cache. Only when that fails are free parts searched, and only when that fails merged.
+        Sizes repeat, since a model's tensors do: a part just freed is given to the next of its size, still in
+        the processor's cache. Only when that fails are free parts searched, and only when that fails merged.
         """
         size = rounded(size)
         recent = self._recent.get(size)

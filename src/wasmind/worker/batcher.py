@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 
 class Waiting(Protocol):
@@ -44,11 +45,13 @@ class _Group(Generic[Call]):
 class Batcher(Generic[Call]):
     """A queue in order of arrival, from which the oldest call takes along those that fit beside it.
 
-    With a delay, the oldest call of a group waits so long for its batch to fill; without, it takes what is there.
+    With a delay, the oldest call of a group waits so long for its batch to fill; without, it takes what is
+    there.
     """
 
-    def __init__(self, largest: int, delay_ns: int = 0) -> None:
+    def __init__(self, largest: int, delay_ns: int = 0, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._largest = largest
+        self._clock = clock
         self._delay = delay_ns if largest > 1 else 0
         self._order: deque[Call] = deque()
         self._groups: dict[Hashable, _Group[Call]] = {}
@@ -75,22 +78,25 @@ class Batcher(Generic[Call]):
         if not call.left:
             self._leave(call)
 
-    def due(self, now: int) -> int | None:
+    def due(self) -> int | None:
         """Nanoseconds until `take` has something to give: 0 is now, None is never, as the queue stands."""
         head = self._head()
         if head is None:
             return None
         if not self._delay or self._urgent() is not None:
             return 0
-        return max(0, head.arrived + self._delay - now)
+        return max(0, head.arrived + self._delay - self._clock())
 
-    def take(self, now: int) -> list[Call]:
+    def take(self) -> list[Call]:
         """The next batch, at least one call; empty when nothing is due."""
         head = self._urgent() if self._delay else None
         if head is None:
             head = self._head()
-            if head is None or (self._delay and head.arrived + self._delay > now):
+            if head is None or (self._delay and head.arrived + self._delay > self._clock()):
                 return []
+        if self._largest == 1:
+            head.left = True
+            return [head]
         return self._with_company(head)
 
     def _head(self) -> Call | None:

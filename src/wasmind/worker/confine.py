@@ -1,10 +1,11 @@
 """What holds a model worker: the kernel's own means, which need no privilege.
 
-A framework is native code that parses hostile files, so the worker gives up what it can before it reads one. `begin`
-comes before the framework is imported, while there is one thread (Landlock binds the calling thread and those it
-makes later): no new privileges, resource limits, and files readable only where libraries live. `before_load` comes
-when everything is imported: from then on only the model's own files can be opened, and a system call that is not
-listed is refused. `before_serve` comes when the model is loaded: no file can be opened and no thread be made any more.
+A framework is native code that parses hostile files, so the worker gives up what it can before it reads one.
+`begin` comes before the framework is imported, while there is one thread (Landlock binds the calling thread
+and those it makes later): no new privileges, resource limits, and files readable only where libraries live.
+`before_load` comes when everything is imported: from then on only the model's own files can be opened, and a
+system call that is not listed is refused. `before_serve` comes when the model is loaded: no file can be
+opened and no thread be made any more.
 
 A refused call fails with EPERM instead of killing the process, since libraries try calls they can do without.
 """
@@ -12,14 +13,12 @@ A refused call fails with EPERM instead of killing the process, since libraries 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import signal
 import stat
 import sys
 import sysconfig
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from landlock import FSAccess, LandlockError, landlock_abi_version
@@ -34,11 +33,13 @@ from landlock.plumbing import (
 
 from wasmind.errors import ModelLoadFailed
 from wasmind.worker.spec import Confinement
+from wasmind.worker.syscalls import allow_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wasmind.worker.spec import WorkerSpec
+    from wasmind.worker.syscalls import Profile
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _NET_BIND_CONNECT, _SCOPE_ABSTRACT_SIGNAL = 0b11, 0b11
@@ -74,7 +75,8 @@ def begin(spec: WorkerSpec) -> Confinement:
         raise ModelLoadFailed(
             "the model's process cannot be confined on this machine",
             cause="; ".join(offered.notes),
-            remedy='use a kernel with Landlock and seccomp (and install libseccomp), or set confinement = "best-effort"',
+            remedy="use a kernel with Landlock and seccomp, and install libseccomp; or allow it to run "
+            'unconfined with confinement = "best-effort"',
         )
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -92,16 +94,16 @@ def before_load(spec: WorkerSpec, held: Confinement, profile: Profile) -> None:
     if held.landlock:
         _allow_reading([*_HARMLESS, *(file.path for file in spec.files)], held.landlock)
     if held.seccomp:
-        _allow_calls(profile, loading=True)
+        allow_calls(profile, loading=True)
 
 
 def before_serve(held: Confinement, profile: Profile) -> None:
     """The third stage: no file is opened and no thread made from here on."""
     if held.seccomp:
-        _allow_calls(profile, loading=False)
+        allow_calls(profile, loading=False)
 
 
-# --- resources ------------------------------------------------------------------------------------------------------
+# --- resources ------------------------------------------------------------------------------------------
 
 
 def _limit_resources(memory: int) -> None:
@@ -113,8 +115,8 @@ def _limit_resources(memory: int) -> None:
     }
     for kind, value in limits.items():
         hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _prctl(option: int, value: int) -> None:
@@ -123,11 +125,11 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-# --- files: Landlock ------------------------------------------------------------------------------------------------
+# --- files: Landlock ------------------------------------------------------------------------------------
 
 
 class _Attr(RulesetAttr):  # type: ignore[misc]  # the binding has no types
-    """The binding's attributes, and those that came with ABI 4 (TCP) and ABI 6 (abstract sockets, signals)."""
+    """The binding's attributes, and those of ABI 4 (TCP) and ABI 6 (abstract sockets, signals)."""
 
     _fields_ = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
@@ -171,69 +173,6 @@ def _code_paths() -> list[str]:
     found.update(os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix))
     found.update(path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path)
     return [*sorted(found), *_LIBRARIES]
-
-
-# --- system calls: seccomp ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a runtime needs beyond the calls that every worker needs."""
-
-    load: frozenset[str] = frozenset()
-    serve: frozenset[str] = frozenset()
-    executable_memory: bool = False
-    """Whether it makes code at run time."""
-
-
-_SERVE = frozenset(
-    ["accept4", "brk", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_pwait", "epoll_wait", "exit", "exit_group", "fstat", "futex", "getpid", "getrandom", "gettid", "gettimeofday", "lseek", "madvise", "mremap", "munmap", "nanosleep", "newfstatat", "poll", "ppoll", "pread64", "read", "readv", "recvfrom", "recvmsg", "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity", "sched_yield", "sendmsg", "sendto", "setitimer", "sigaltstack", "write", "writev", "getsockopt"]
-)
-_LOAD = _SERVE | frozenset(
-    ["access", "epoll_create1", "faccessat", "faccessat2", "getcwd", "getdents64", "getegid", "geteuid", "getgid", "getuid", "membarrier", "readlink", "readlinkat", "rseq", "set_robust_list", "set_tid_address", "stat", "statx", "lstat", "sysinfo", "uname"]
-)
-_CLONE_THREAD = 0x10000
-_FIONBIO = 0x5421
-_PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
-# No F_SETOWN, F_SETSIG or F_NOTIFY: with them a process can have the kernel signal another one.
-_F_HARMLESS = (0, 1, 2, 3, 4, 1030, 1034)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GET_SEALS
-_PROT_EXEC = 4
-
-
-def _allow_calls(profile: Profile, *, loading: bool) -> None:
-    """Refuse every system call that is not needed in this phase, in all threads."""
-    import pyseccomp as sc
-
-    rules = sc.SyscallFilter(sc.ERRNO(errno.EPERM))
-    rules.set_attr(sc.Attr.CTL_TSYNC, 1)
-
-    def allow(name: str, *conditions: sc.Arg) -> None:
-        number = sc.resolve_syscall(sc.Arch.NATIVE, name)
-        if number != -1:  # a name that this version of libseccomp does not know stays refused
-            rules.add_rule(sc.ALLOW, number, *conditions)
-
-    for name in (_LOAD | profile.load) if loading else (_SERVE | profile.serve):
-        allow(name)
-    for name in ("mmap", "mprotect"):
-        allow(name, *(() if profile.executable_memory else (sc.Arg(2, sc.MASKED_EQ, _PROT_EXEC, 0),)))
-    for command in _F_HARMLESS:
-        allow("fcntl", sc.Arg(1, sc.EQ, command))
-    allow("ioctl", sc.Arg(1, sc.EQ, _FIONBIO))
-    allow("tgkill", sc.Arg(0, sc.EQ, os.getpid()))  # abort()
-    allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_VMA))
-    if loading:
-        write_flags = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
-        allow("openat", sc.Arg(2, sc.MASKED_EQ, write_flags, 0))
-        allow("clone", sc.Arg(0, sc.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
-        rules.add_rule(
-            sc.ERRNO(errno.ENOSYS), "clone3"
-        )  # its flags are behind a pointer: glibc falls back to clone
-        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NAME))
-        allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))
-        # The third filter is put on top of the second, by a call that the second must have let through.
-        allow("seccomp")
-        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NO_NEW_PRIVS))
-    rules.load()
 
 
 def _words(error: Exception) -> str:

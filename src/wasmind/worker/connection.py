@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ MAX_UNSENT = 64 << 20
 _REMEMBERED = 256
 
 
-class BrokenConnection(Exception):
+class BrokenConnectionError(Exception):
     """The edge closed it, or sent what no edge sends."""
 
 
@@ -48,42 +49,40 @@ class Connection:
         self._frames = Frames()
         self._arena: Mapping | None = None
         self._arrays: dict[tuple[int, TensorType, tuple[int, ...]], Array] = {}
-        self._buffer = bytearray(READ)
-        self._view = memoryview(self._buffer)
         self._unsent = bytearray()
         self._sending = threading.Lock()
         self._lanes = lanes
         self._wants_write = wants_write
 
     def read(self) -> list[ToWorker]:
-        """The messages that have come. Raises BrokenConnection, msgspec.MsgspecError, ValueError, OSError."""
+        """The messages that have come. Raises BrokenConnectionError, MsgspecError, ValueError, OSError."""
         if self._arena is None:
             return self._greet()
         try:
-            count = self.sock.recv_into(self._buffer)
+            data = self.sock.recv(READ)
         except (BlockingIOError, InterruptedError):
             return []
-        if not count:
-            raise BrokenConnection
-        return [decode_to_worker(body) for body in self._frames.feed(bytes(self._view[:count]))]
+        if not data:
+            raise BrokenConnectionError
+        return [decode_to_worker(body) for body in self._frames.feed(data)]
 
     def _greet(self) -> list[ToWorker]:
         """The first bytes carry `Hello` and the arena's descriptor."""
         data, fds, _flags, _address = socket.recv_fds(self.sock, READ, 1)
         if not data:
-            raise BrokenConnection
+            raise BrokenConnectionError
         messages = [decode_to_worker(body) for body in self._frames.feed(data)]
-        if not messages or not isinstance(messages[0], Hello) or len(fds) != 1:
-            raise BrokenConnection("it did not begin with Hello and an arena")
-        hello = messages.pop(0)
-        if hello.version != VERSION:
-            raise BrokenConnection(f"it speaks version {hello.version}, not {VERSION}")
+        hello = messages[0] if messages else None
+        if not isinstance(hello, Hello) or len(fds) != 1 or hello.version != VERSION:
+            for fd in fds:
+                os.close(fd)
+            raise BrokenConnectionError(f"it did not begin with an arena and Hello in version {VERSION}")
         self._arena = Mapping(fds[0], hello.arena)
         self.send(Welcome(VERSION, self._lanes))
-        return messages
+        return messages[1:]
 
     def send(self, message: ToEdge) -> None:
-        """Send an answer, or keep what the edge does not take yet. Never blocks; a broken connection is ignored."""
+        """Send an answer, or keep what the edge does not take yet. Never blocks, never fails."""
         frame = encode(message)
         with self._sending:
             if self.closed:
@@ -102,7 +101,7 @@ class Connection:
                 self._wants_write(self, True)
 
     def flush(self) -> None:
-        """Send more of what was kept. Raises BrokenConnection when the edge takes nothing for too long."""
+        """Send more of what was kept. Raises BrokenConnectionError when the edge takes too little."""
         with self._sending:
             try:
                 sent = self.sock.send(self._unsent)
@@ -110,7 +109,7 @@ class Connection:
                 sent = 0
             del self._unsent[:sent]
             if len(self._unsent) > MAX_UNSENT:
-                raise BrokenConnection("the edge does not read its answers")
+                raise BrokenConnectionError("the edge does not read its answers")
             if not self._unsent:
                 self._wants_write(self, False)
 
@@ -121,7 +120,8 @@ class Connection:
             self.sock.close()
 
     def array_at(self, offset: int, kind: TensorType, dims: tuple[int, ...]) -> Array:
-        """The tensor at `offset` of the arena, in place. The same one gives the same object, which is cheap to bind.
+        """The tensor at `offset` of the arena, in place. The same one gives the same object, which is cheap
+        to bind.
 
         Raises ValueError if it is not within the arena.
         """

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wasmind.nn.tensor import byte_length
+from wasmind.errors import InferenceTimeout, RuntimeFailed, TooLarge
+from wasmind.nn.explain import explained
+from wasmind.worker.layout import Layouts, bytes_of
 from wasmind.worker.runtimes.base import DTYPES
 from wasmind.worker.wire import CANCELLED, INLINE, MAX_INLINE, Answered, Done, Failed, More, Place
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from wasmind.nn.signature import Signature
+    from wasmind.nn.signature import Signature, TensorSpec
     from wasmind.worker.connection import Connection
     from wasmind.worker.runtimes.base import Array, Execution
-    from wasmind.worker.shapes import Dims, Shapes
-    from wasmind.worker.wire import Infer, Sent
+    from wasmind.worker.shapes import Shapes
+    from wasmind.worker.wire import Infer
 
-_REMEMBERED = 64
 _WORDS = 16 << 10
 
 
@@ -29,10 +30,10 @@ class Call:
 
     __slots__ = ("_kept", "arrived", "cancelled", "connection", "group", "left", "message", "rows")
 
-    def __init__(self, connection: Connection, message: Infer, arrived: int, *, batched: bool) -> None:
+    def __init__(self, connection: Connection, message: Infer, batched: bool) -> None:
         self.connection = connection
         self.message = message
-        self.arrived = arrived
+        self.arrived = time.monotonic_ns()
         self.left = False
         self.cancelled = False
         self._kept: tuple[Done, dict[int, bytes]] | None = None
@@ -53,7 +54,7 @@ class Call:
         self.connection.send(More(self.message.call, lengths))
 
     def fetch(self, places: tuple[Place | None, ...]) -> None:
-        """Write the outputs that were held back, and end the call. Raises ValueError if a place is missing."""
+        """Write the outputs that were held back, and end the call. Raises ValueError."""
         if self._kept is None or len(places) != len(self._kept[0].outputs):
             raise ValueError(f"nothing is kept of the call {self.message.call}")
         message, outputs = self._kept
@@ -95,41 +96,40 @@ class Runner:
         self.overdue = False
         """The watch has ended this run because it took longer than any run may."""
         self._signature = signature
-        self._shapes = shapes
-        self._small_inputs: dict[tuple[int, Dims], tuple[Array, memoryview]] = {}
-        self._small_outputs: dict[tuple[int, Dims], Array] = {}
+        self._layouts = Layouts(signature, shapes)
 
     def run(self, calls: list[Call]) -> None:
         """Run and answer these calls: together if they are several, and one by one if that fails."""
-        living = self._living(calls)
-        if len(living) > 1:
+        if len(calls) > 1:
+            calls = [call for call in calls if self._is_due(call)]
+        if len(calls) > 1:
             try:
-                self._together(living)
-                return
+                self._together(calls)
             except Exception:  # noqa: BLE001 - whoever is at fault gets the error alone, below
-                living = self._living(living)
-        for call in living:
-            try:
-                self._alone(call)
-            except Exception as error:  # noqa: BLE001 - whatever the framework raises is this call's answer
-                self._explain(call, error)
+                self.overdue = False
+            else:
+                return
+        for call in calls:
+            if self._is_due(call):
+                try:
+                    self._alone(call)
+                except Exception as error:  # noqa: BLE001 - whatever the framework raises is the answer
+                    self._explain(call, error)
 
     def is_pointless(self, now: int) -> bool:
         """Whether nobody waits for the run under way any more."""
         calls = self.calls
         return calls is not None and all(call.cancelled or call.message.deadline <= now for call in calls)
 
-    def _living(self, calls: list[Call]) -> list[Call]:
-        now = time.monotonic_ns()
-        living = []
-        for call in calls:
-            if call.cancelled:
-                call.fail(CANCELLED, "the call was cancelled")
-            elif call.message.deadline <= now:
-                call.fail("inference-timeout", "the deadline passed before the inference began")
-            else:
-                living.append(call)
-        return living
+    def _is_due(self, call: Call) -> bool:
+        """Whether somebody still waits for this call; if not, it ends here."""
+        if call.cancelled:
+            call.fail(CANCELLED, "the call was cancelled")
+        elif call.message.deadline <= time.monotonic_ns():
+            call.fail(InferenceTimeout.code, "the deadline passed before the inference began")
+        else:
+            return True
+        return False
 
     def _execute(
         self, calls: list[Call], inputs: list[Array], places: list[Array | None]
@@ -145,122 +145,84 @@ class Runner:
         return outputs, time.monotonic_ns() - started
 
     def _alone(self, call: Call) -> None:
-        message = call.message
-        inputs = [self._input(call.connection, index, sent) for index, sent in enumerate(message.inputs)]
-        expected = self._shapes.expect(tuple([sent.dims for sent in message.inputs]))
-        targets: list[Array | None] = []
-        for index, dims in enumerate(expected.dims):
-            length, place = expected.lengths[index], message.places[index]
-            if dims is None or length is None:
-                targets.append(None)
-            elif place is not None and length <= place.length:
-                targets.append(
-                    call.connection.array_at(place.offset, self._signature.outputs[index].type, dims)
-                )
-            elif length <= INLINE:
-                targets.append(self._small_output(index, dims))
+        message, connection = call.message, call.connection
+        layout = self._layouts.of(tuple([sent.dims for sent in message.inputs]))
+        inputs = []
+        for slot, sent in zip(layout.inputs, message.inputs, strict=True):
+            if sent.data is None:
+                inputs.append(connection.array_at(sent.offset, slot.type, sent.dims))
             else:
-                targets.append(None)
+                inputs.append(slot.filled(sent.data))
+        targets: list[Array | None] = []
+        for slot, place in zip(layout.outputs, message.places, strict=True):
+            if place is not None and slot.dims is not None and slot.length <= place.length:
+                targets.append(connection.array_at(place.offset, slot.type, slot.dims))
+            else:
+                targets.append(slot.array)
         outputs, took = self._execute([call], inputs, targets)
-        in_place = [
-            place is not None and output is target
-            for place, output, target in zip(message.places, outputs, targets, strict=True)
-        ]
-        self._answer(call, outputs, in_place, took, 1)
+        self._answer(call, outputs, targets, took, 1)
 
     def _together(self, calls: list[Call]) -> None:
-        columns = []
-        for index in range(len(self._signature.inputs)):
-            columns.append(
-                np.concatenate(
-                    [
-                        self._input(call.connection, index, call.message.inputs[index], shared=False)
-                        for call in calls
-                    ]
-                )
-            )
-        outputs, took = self._execute(calls, columns, [None] * len(self._signature.outputs))
+        columns = [
+            np.concatenate([_column(call, index, spec) for call in calls])
+            for index, spec in enumerate(self._signature.inputs)
+        ]
+        nowhere: list[Array | None] = [None] * len(self._signature.outputs)
+        outputs, took = self._execute(calls, columns, nowhere)
         rows = sum(call.rows for call in calls)
         if any(output.ndim == 0 or output.shape[0] != rows for output in outputs):
             raise ValueError("the batch's outputs cannot be told apart")
         first = 0
         for call in calls:
             own = [output[first : first + call.rows] for output in outputs]
-            self._answer(call, own, [False] * len(own), took, len(calls))
+            self._answer(call, own, nowhere, took, len(calls))
             first += call.rows
 
-    def _answer(self, call: Call, outputs: list[Array], in_place: list[bool], took: int, batch: int) -> None:
-        answered: list[Answered] = []
-        missing: list[int] = []
+    def _answer(
+        self, call: Call, outputs: list[Array], targets: list[Array | None], took: int, batch: int
+    ) -> None:
+        """Tell the outputs: some are in their place, some travel inline, some need a place first."""
+        answered = []
+        missing: dict[int, bytes] = {}
         inline = 0
-        for output, done, place in zip(outputs, in_place, call.message.places, strict=True):
+        for index, place in enumerate(call.message.places):
+            output = outputs[index]
             data = None
-            if not done:
+            if place is None or output is not targets[index]:
                 size = output.nbytes
                 if place is not None and size <= place.length:
-                    call.connection.write(place, _bytes(output))
+                    call.connection.write(place, bytes_of(output))
                 elif size <= INLINE and inline + size <= MAX_INLINE:
                     data = output.tobytes()
                     inline += size
                 else:
-                    missing.append(len(answered))
+                    missing[index] = output.tobytes()
             answered.append(Answered(output.shape, data))
-        queued = max(0, self.started - call.arrived)
-        done_message = Done(call.message.call, tuple(answered), queued, took, batch)
+        done = Done(call.message.call, tuple(answered), max(0, self.started - call.arrived), took, batch)
         if missing:
-            call.keep(done_message, {index: outputs[index].tobytes() for index in missing})
+            call.keep(done, missing)
         else:
-            call.answer(done_message)
-
-    def _input(self, connection: Connection, index: int, sent: Sent, *, shared: bool = True) -> Array:
-        kind = self._signature.inputs[index].type
-        if sent.data is None:
-            return connection.array_at(sent.offset, kind, sent.dims)
-        if len(sent.data) != byte_length(kind, sent.dims):
-            raise ValueError(
-                f"input {index} has {len(sent.data)} bytes, its shape {byte_length(kind, sent.dims)}"
-            )
-        if not shared:
-            return np.frombuffer(sent.data, DTYPES[kind]).reshape(sent.dims)
-        key = (index, sent.dims)
-        found = self._small_inputs.get(key)
-        if found is None:
-            if len(self._small_inputs) >= _REMEMBERED:
-                self._small_inputs.clear()
-            array = np.empty(sent.dims, DTYPES[kind])
-            found = self._small_inputs[key] = array, _bytes(array)
-        found[1][:] = sent.data
-        return found[0]
-
-    def _small_output(self, index: int, dims: Dims) -> Array:
-        found = self._small_outputs.get((index, dims))
-        if found is None:
-            if len(self._small_outputs) >= _REMEMBERED:
-                self._small_outputs.clear()
-            found = self._small_outputs[index, dims] = np.empty(
-                dims, DTYPES[self._signature.outputs[index].type]
-            )
-        return found
+            call.answer(done)
 
     def _explain(self, call: Call, error: Exception) -> None:
         words = str(error) or type(error).__name__
         if call.cancelled:
             call.fail(CANCELLED, "the call was cancelled")
         elif self.overdue or call.message.deadline <= time.monotonic_ns():
-            call.fail("inference-timeout", "the inference took longer than it may", words)
-        elif isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS):
-            call.fail(
-                "nn-too-large",
-                "the inference needs more memory than the model may have",
-                words,
-                "send smaller inputs, or raise the model's `memory`",
-            )
+            call.fail(InferenceTimeout.code, "the inference took longer than it may", words)
         else:
-            call.fail("runtime-failed", "the framework failed", words)
+            memory = isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
+            # Explained here: what searches a hostile model's words is confined with it.
+            told = explained(words, TooLarge if memory else RuntimeFailed)
+            call.fail(told.code, told.message, told.cause, told.remedy)
 
 
 _MEMORY_SIGNS = ("Failed to allocate memory", "bad_alloc", "bad allocation", "Cannot allocate memory")
 
 
-def _bytes(array: Array) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+def _column(call: Call, index: int, spec: TensorSpec) -> Array:
+    """One input of a call that runs in a batch."""
+    sent = call.message.inputs[index]
+    if sent.data is None:
+        return call.connection.array_at(sent.offset, spec.type, sent.dims)
+    return np.frombuffer(sent.data, DTYPES[spec.type]).reshape(sent.dims)

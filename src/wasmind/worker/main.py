@@ -1,8 +1,8 @@
 """The model worker process: `python -m wasmind.worker CONTROL_FD LISTENER_FD`.
 
-It inherits two sockets. On the control socket comes the specification, and the report goes back: either what the model
-is, or why it cannot be served. On the listening socket edge workers connect. The order of what happens here is the
-confinement's, which `confine` explains.
+It inherits two sockets. On the control socket comes the specification, and the report goes back: either what
+the model is, or why it cannot be served. On the listening socket edge workers connect. The order of what
+happens here is the confinement's, which `confine` explains.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.errors import ModelLoadFailed, WasmindError
+from wasmind.nn.explain import explained
 from wasmind.worker import confine
 from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
 
@@ -108,13 +109,12 @@ def _failure(spec: WorkerSpec, error: Exception) -> LoadFailed:
     if isinstance(error, MemoryError) or "bad_alloc" in words or "allocate memory" in words:
         return LoadFailed(
             code=ModelLoadFailed.code,
-            message=f"the model {spec.name!r} went over its memory limit of {spec.memory >> 20} MiB while it loaded",
+            message=f"the model {spec.name!r} needs more memory to load than its {spec.memory >> 20} MiB",
             cause=words,
             remedy="raise the model's `memory`",
         )
-    return LoadFailed(
-        code=ModelLoadFailed.code, message=f"the framework cannot load the model {spec.name!r}", cause=words
-    )
+    told = explained(words, ModelLoadFailed)
+    return LoadFailed(code=told.code, message=told.message, cause=told.cause, remedy=told.remedy)
 
 
 def _receive_spec(control: socket.socket) -> WorkerSpec:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from wasmind.worker.batcher import Batcher
-from wasmind.worker.connection import BrokenConnection, Connection
+from wasmind.worker.connection import BrokenConnectionError, Connection
 from wasmind.worker.inference import Call, Runner
 from wasmind.worker.watch import Watch
-from wasmind.worker.wire import Cancel, Fetch, Hello, Infer
+from wasmind.worker.wire import CANCELLED, Fetch, Hello, Infer
 
 if TYPE_CHECKING:
     import socket
@@ -22,13 +21,15 @@ if TYPE_CHECKING:
     from wasmind.worker.wire import ToWorker
 
 _FOREVER = -1.0
+_LAST_CALLS = 0.05
 
 
 class Server:
     """Serves connections with as many threads as there are instances.
 
-    The threads take turns in leading: the leader waits for frames, queues calls, takes a batch, lets the next one
-    lead, and runs it. So with one instance a call is read, run and answered by one thread, without a hand-over.
+    The threads take turns in leading: the leader waits for frames, queues calls, takes a batch, lets the next
+    one lead, and runs it. So with one instance a call is read, run and answered by one thread, without a
+    hand-over.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Server:
             thread.start()
 
     def serve(self) -> None:
-        """Serve until the parent says to end, and everything queued is answered; or until the parent is gone."""
+        """Serve until the parent says to end and all is answered, or until the parent is gone."""
         self._listener.setblocking(False)
         self._control.setblocking(False)
         self._started.set()
@@ -89,12 +90,16 @@ class Server:
     def _next(self) -> list[Call]:
         """Wait for the next batch; none at the end. The caller leads."""
         while True:
-            now = time.monotonic_ns()
-            due = self._batcher.due(now)
-            if due is None and self._ending:
+            due = self._batcher.due()
+            if due is not None:
+                self._read(due / 1e9)
+            elif not self._ending:
+                self._read(_FOREVER)
+            elif any(connection.calls for connection in self._connections.values()):
+                self._read(_LAST_CALLS)
+            else:
                 return []
-            self._read(_FOREVER if due is None else due / 1e9)
-            calls = self._batcher.take(time.monotonic_ns())
+            calls = self._batcher.take()
             if calls:
                 return calls
 
@@ -140,30 +145,30 @@ class Server:
         try:
             if events & select.EPOLLOUT:
                 connection.flush()
-            if events & ~select.EPOLLOUT:
+            if events != select.EPOLLOUT:
                 for message in connection.read():
                     self._receive(connection, message)
-        except (BrokenConnection, OSError, msgspec.MsgspecError, ValueError):
+        except (BrokenConnectionError, OSError, msgspec.MsgspecError, ValueError):
             self._drop(connection)
 
     def _receive(self, connection: Connection, message: ToWorker) -> None:
         if isinstance(message, Infer):
-            call = Call(connection, message, time.monotonic_ns(), batched=self._batched)
+            call = Call(connection, message, self._batched)
             connection.calls[message.call] = call
             self._batcher.add(call)
-        elif isinstance(message, Cancel):
-            waiting = connection.calls.get(message.call)
-            if waiting is not None:
-                waiting.cancel()
-                if not waiting.left:
-                    self._batcher.drop(waiting)
-                    waiting.fail("cancelled", "the call was cancelled")
-        elif isinstance(message, Fetch):
-            kept = connection.calls.get(message.call)
-            if kept is not None:  # else a cancellation was faster
-                kept.fetch(message.places)
-        elif isinstance(message, Hello):
-            raise BrokenConnection("it said Hello twice")
+            return
+        if isinstance(message, Hello):
+            raise BrokenConnectionError("it said Hello twice")
+        known = connection.calls.get(message.call)
+        if known is None:
+            return  # its answer crossed this message
+        if isinstance(message, Fetch):
+            known.fetch(message.places)
+        else:
+            known.cancel()
+            if not known.left:
+                self._batcher.drop(known)
+                known.fail(CANCELLED, "the call was cancelled")
 
     def _drop(self, connection: Connection) -> None:
         """Forget a connection and all that it waits for."""

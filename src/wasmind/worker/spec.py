@@ -60,7 +60,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         return self.landlock > 0 and self.seccomp
 
 
-# --- reports: worker → parent ---------------------------------------------------------------------------------------
+# --- reports: worker → parent ---------------------------------------------------------------------------
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

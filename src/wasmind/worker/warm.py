@@ -37,8 +37,8 @@ def warm_up(execution: Execution, signature: Signature) -> str | None:
 def probe_batching(execution: Execution, signature: Signature) -> str | None:
     """Run two inputs alone and together. Returns why calls must not run together, or None when they may.
 
-    A first dimension that is open need not be a batch: a model may normalise or sum over it. Then one tenant's answer
-    would depend on another's input.
+    A first dimension that is open need not be a batch: a model may normalise or sum over it. Then one
+    tenant's answer would depend on another's input.
     """
     why = why_not_batched(signature)
     if why:

@@ -21,8 +21,9 @@ GRACE = 1.0
 class Watch:
     """A thread that looks every 20 ms while there is work, and sleeps while there is none.
 
-    It costs the path of a call one test of a flag. Frameworks look at their stop flag between two nodes of the graph;
-    for one that does not come that far, a timer of the kernel is wound up, and SIGALRM ends the process.
+    It costs the path of a call one test of a flag. Frameworks look at their stop flag between two nodes of
+    the graph; for one that does not come that far, a timer of the kernel is wound up, and SIGALRM ends the
+    process.
     """
 
     def __init__(self, runners: Sequence[Runner], limit_ms: float, read: Callable[[], None]) -> None:

@@ -1,16 +1,19 @@
 """What an edge worker and a model worker say to each other, over a Unix stream socket.
 
-A frame is a 4-byte little-endian length and one MessagePack array whose first element tells the message. The edge
-begins with `Hello`, which carries the descriptor of its arena (SCM_RIGHTS), and is answered by `Welcome`. Then each
-`Infer` is answered by exactly one `Done`, `Failed` or `More`; a `More` is followed by `Fetch` and its `Done`, or by
-`Cancel`. A `Cancel` of a call that is not yet answered is answered by `Failed` with the code `cancelled`.
+A frame is a 4-byte little-endian length and one MessagePack array whose first element tells the message. The
+edge begins with `Hello`, which carries the descriptor of its arena (SCM_RIGHTS), and is answered by
+`Welcome`. Then each `Infer` is answered by exactly one `Done`, `Failed` or `More`; a `More` is followed by
+`Fetch` and its `Done`, or by `Cancel`. A `Cancel` of a call that is not yet answered is answered by `Failed`
+with the code `cancelled`.
 
-Large tensors lie in the arena and the frame says where; small ones travel inline. The edge alone decides which bytes
-of the arena a call may use, and it never takes an offset from the worker: a `Done` says only "in its place".
+Large tensors lie in the arena and the frame says where; small ones travel inline. The edge alone decides
+which bytes of the arena a call may use, and it never takes an offset from the worker: a `Done` says only "in
+its place".
 """
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
@@ -58,7 +61,7 @@ class Sent(Message, frozen=True):
 
 
 class Answered(Message, frozen=True):
-    """An output. `data` is given inline, or is None and the bytes are in the place that the edge chose for it."""
+    """An output: inline, or `data` is None and the bytes are in the place that the edge chose."""
 
     dims: _Dims
     data: _Inline | None
@@ -74,7 +77,7 @@ class Place(Message, frozen=True):
 _Places = Annotated[tuple[Place | None, ...], msgspec.Meta(max_length=MAX_TENSORS)]
 
 
-# --- edge → worker --------------------------------------------------------------------------------------------------
+# --- edge → worker --------------------------------------------------------------------------------------
 
 
 class Hello(Message, frozen=True, tag=0):
@@ -113,7 +116,7 @@ class Cancel(Message, frozen=True, tag=3):
 ToWorker: TypeAlias = Hello | Infer | Fetch | Cancel
 
 
-# --- worker → edge --------------------------------------------------------------------------------------------------
+# --- worker → edge --------------------------------------------------------------------------------------
 
 
 class Welcome(Message, frozen=True, tag=0):
@@ -155,8 +158,10 @@ class More(Message, frozen=True, tag=3):
 ToEdge: TypeAlias = Welcome | Done | Failed | More
 
 
-# --- frames ---------------------------------------------------------------------------------------------------------
+# --- frames ---------------------------------------------------------------------------------------------
 
+_HEAD = 4
+_read_length = struct.Struct("<I").unpack_from
 _encoder = msgspec.msgpack.Encoder()
 decode_to_worker: Callable[[bytes | bytearray | memoryview], ToWorker] = msgspec.msgpack.Decoder(
     ToWorker
@@ -166,14 +171,14 @@ decode_to_edge: Callable[[bytes | bytearray | memoryview], ToEdge] = msgspec.msg
 """Read a frame's body, which may hold anything, in the edge. Raises msgspec.MsgspecError."""
 
 
-class FrameTooLarge(ValueError):
+class FrameTooLargeError(ValueError):
     """A frame announces more bytes than a frame may have."""
 
 
 def encode(message: ToWorker | ToEdge) -> bytes:
     """A message as one frame, its length before it."""
     body = _encoder.encode(message)
-    return len(body).to_bytes(4, "little") + body
+    return len(body).to_bytes(_HEAD, "little") + body
 
 
 class Frames:
@@ -185,18 +190,20 @@ class Frames:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that `data` completes. Raises FrameTooLarge; the stream is of no use after it."""
+        """The bodies that `data` completes. Raises FrameTooLargeError; the stream is of no use after it."""
         if self._rest:
             data = self._rest + data
         bodies = []
         position, end = 0, len(data)
-        while end - position >= 4:
-            length = int.from_bytes(data[position : position + 4], "little")
+        while end - position >= _HEAD:
+            (length,) = _read_length(data, position)
             if length > MAX_FRAME:
-                raise FrameTooLarge(f"a frame of {length} bytes; at most {MAX_FRAME} are allowed")
-            if end - position - 4 < length:
+                raise FrameTooLargeError(f"a frame of {length} bytes; at most {MAX_FRAME} are allowed")
+            position += _HEAD
+            if end - position < length:
+                position -= _HEAD
                 break
-            bodies.append(data[position + 4 : position + 4 + length])
-            position += 4 + length
-        self._rest = data[position:] if position else data
+            bodies.append(data[position : position + length])
+            position += length
+        self._rest = data[position:]
         return bodies

@@ -1,4 +1,4 @@
-"""What a worker asks of a framework. One file beside this one per framework, and only that file imports it."""
+"""What a worker asks of a framework. Each has one file beside this, and only that imports it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from wasmind.nn.signature import Signature
-    from wasmind.worker.confine import Profile
     from wasmind.worker.spec import WorkerSpec
+    from wasmind.worker.syscalls import Profile
 
     Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,12 +46,13 @@ class Execution(Protocol):
     def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
         """The outputs, in the signature's order.
 
-        Inputs are contiguous. Where a place is given, the output may be written there, and the place itself is then
-        returned; else the array returned is good until the next run. Raises whatever the framework raises.
+        Inputs are contiguous. Where a place is given, the output may be written there, and the place itself
+        is then returned; else the array returned is good until the next run. Raises whatever the framework
+        raises.
         """
 
     def abort(self) -> bool:
-        """From another thread: make the run under way end with an error soon. False if that cannot be done."""
+        """From another thread: let the run under way end with an error. False if that cannot be."""
 
 
 class LoadedModel(Protocol):
@@ -77,7 +78,7 @@ class Framework(Protocol):
         """The system calls that it needs beyond everybody's."""
 
     def load(self, spec: WorkerSpec) -> LoadedModel:
-        """Load the model from its files. Raises ModelLoadFailed for what is refused, else what the framework raises."""
+        """Load the model from its files. Raises ModelLoadFailed, or what the framework raises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from wasmind.errors import ModelLoadFailed
 from wasmind.nn.signature import Dim, Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
-from wasmind.worker.confine import Profile
 from wasmind.worker.runtimes.base import DTYPES
+from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,7 @@ _NUMBERS = {
     TensorType.BF16: 16,
 }
 _DTYPE_OF_NUMBER = {number: DTYPES[kind] for kind, number in _NUMBERS.items()}
+_OTHER_SHAPE = ("OutputMLValue", "Got invalid dimensions for output")
 _CPU = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
 
 
@@ -71,7 +72,7 @@ class Runtime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised; logged as well, it would flood the log
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         session = ort.InferenceSession(spec.files[0].path, options, providers=["CPUExecutionProvider"])
@@ -96,15 +97,18 @@ class OnnxModel:
 class OnnxExecution:
     """One binding of inputs and outputs to memory.
 
-    Binding costs as much as a small run, so what was bound stays bound for as long as the same arrays come again.
+    Binding costs as much as a small run, so what was bound stays bound for as long as the same arrays come
+    again. Outputs are written to their places directly, until one has a shape that the signature denies:
+    onnxruntime loads such models, and runs them if it may choose the memory itself.
     """
 
     def __init__(self, session: Any, signature: Signature) -> None:
         self._session = session
         self._binding = native.SessionIOBinding(session)
-        self._options = native.RunOptions()
+        self._options = _run_options()
         self._lock = threading.Lock()
         self._running = False
+        self._direct = True
         self._inputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.inputs]
         self._outputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.outputs]
         self._bound_inputs: list[Array | None] = [None] * len(self._inputs)
@@ -112,17 +116,16 @@ class OnnxExecution:
 
     def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
         """Run once, on this thread."""
+        if not self._direct:
+            places = [None] * len(self._outputs)
         try:
-            self._bind(inputs, places)
-            self._running = True
-            try:
-                self._session.run_with_iobinding(self._binding, self._options)
-            finally:
-                with self._lock:
-                    self._running = False
-        except BaseException:
+            self._execute(inputs, places)
+        except Exception as error:
             self._forget()
-            raise
+            if not self._direct or not any(sign in str(error) for sign in _OTHER_SHAPE):
+                raise
+            self._direct = False
+            return self.run(inputs, places)
         values = None
         outputs: list[Array] = []
         for index, place in enumerate(places):
@@ -133,6 +136,15 @@ class OnnxExecution:
             else:
                 outputs.append(place)
         return outputs
+
+    def _execute(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> None:
+        self._bind(inputs, places)
+        self._running = True
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        finally:
+            with self._lock:
+                self._running = False
 
     def abort(self) -> bool:
         """End the run under way: onnxruntime looks between two nodes, inside loops too."""
@@ -162,9 +174,15 @@ class OnnxExecution:
     def _forget(self) -> None:
         """Start afresh after a failed run, which may leave the binding or the options in any state."""
         self._binding = native.SessionIOBinding(self._session)
-        self._options = native.RunOptions()
+        self._options = _run_options()
         self._bound_inputs = [None] * len(self._inputs)
         self._bound_outputs = [False] * len(self._outputs)
+
+
+def _run_options() -> native.RunOptions:
+    options = native.RunOptions()
+    options.log_severity_level = 4
+    return options
 
 
 def _spec(what: str, node: ort.NodeArg) -> TensorSpec:
@@ -178,7 +196,7 @@ def _spec(what: str, node: ort.NodeArg) -> TensorSpec:
     return TensorSpec(node.name, kind, dims)
 
 
-def _array(value: Any) -> Array:
+def _array(value: native.OrtValue) -> Array:
     """The tensor of an OrtValue, in place."""
     shape = tuple(value.shape())
     dtype = _DTYPE_OF_NUMBER[value.element_type()]
@@ -187,5 +205,5 @@ def _array(value: Any) -> Array:
         size *= dim
     if not size:
         return np.empty(shape, dtype)
-    raw = (ctypes.c_char * size).from_address(value.data_ptr())
+    raw = memoryview((ctypes.c_char * size).from_address(value.data_ptr())).cast("B")
     return np.frombuffer(raw, dtype).reshape(shape)

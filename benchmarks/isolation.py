@@ -1,0 +1,176 @@
+"""What it costs to run a model in a process of its own.
+
+The same inference on the same onnxruntime session settings, called in this process and through a confined worker, in
+turns, so that a noisy machine disturbs both alike. The echo is the floor: the same bytes to a process that sends them
+back. Prints the median of each, over all rounds and in the quietest round, and what isolation adds.
+
+    python benchmarks/isolation.py [--rounds 40] [--calls 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import select
+import socket
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import uvloop
+from onnx import TensorProto, helper
+
+from wasmind.backends.process import ProcessBackend
+from wasmind.catalog.files import files_of
+from wasmind.nn.tensor import Tensor, TensorType
+from wasmind.worker.spawn import listen, spawn
+from wasmind.worker.spec import WorkerSpec
+
+
+def tiny(path: Path) -> tuple[int, ...]:
+    """y = x · w, four to three: nothing but overhead."""
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4, 3], [0.5] * 12)
+    _save(path, [helper.make_node("MatMul", ["x", "w"], ["y"])], [weights], (1, 4), (1, 3))
+    return (1, 4)
+
+
+def image(path: Path) -> tuple[int, ...]:
+    """Convolutions over [1,3,224,224] that take about 10 ms: 600 KB in, 4 KB out."""
+    random = np.random.default_rng(0)
+    nodes, weights, channels, last = [], [], 3, "x"
+    for index, wide in enumerate((32, 64, 96, 128, 128)):
+        kernel = (random.standard_normal((wide, channels, 3, 3)) * 0.05).astype(np.float32)
+        weights.append(onnx.numpy_helper.from_array(kernel, f"w{index}"))
+        nodes.append(
+            helper.make_node("Conv", [last, f"w{index}"], [f"c{index}"], strides=[2, 2], pads=[1, 1, 1, 1])
+        )
+        nodes.append(helper.make_node("Relu", [f"c{index}"], [f"r{index}"]))
+        channels, last = wide, f"r{index}"
+    nodes.append(helper.make_node("GlobalAveragePool", [last], ["p"]))
+    nodes.append(helper.make_node("Flatten", ["p"], ["f"]))
+    weights.append(onnx.numpy_helper.from_array(random.standard_normal((channels, 1000)).astype(np.float32), "wf"))
+    nodes.append(helper.make_node("MatMul", ["f", "wf"], ["y"]))
+    _save(path, nodes, weights, (1, 3, 224, 224), (1, 1000))
+    return (1, 3, 224, 224)
+
+
+def _save(path: Path, nodes: list, weights: list, given: tuple[int, ...], taken: tuple[int, ...]) -> None:
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, taken)],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, path)
+
+
+class Echo(asyncio.Protocol):
+    """The other end of a process that sends back what it gets."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.answer.set_result(data)
+
+    async def call(self) -> None:
+        self.answer = asyncio.get_running_loop().create_future()
+        self.transport.write(b"x" * 64)
+        await self.answer
+
+
+def echo_process() -> socket.socket:
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        theirs.setblocking(False)
+        poll = select.epoll()
+        poll.register(theirs, select.EPOLLIN)
+        while True:
+            poll.poll()
+            data = theirs.recv(4096)
+            if not data:
+                os._exit(0)
+            theirs.send(data)
+    theirs.close()
+    return ours
+
+
+async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, calls: int) -> None:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    value = np.random.default_rng(1).random(shape, dtype=np.float32)
+    address = path.with_suffix(".sock")
+    listener = listen(address)
+    spec = WorkerSpec(name=path.stem, files=files_of(path), encoding="onnx", runtime="onnx")
+    worker = await spawn(spec, listener)
+    backend = ProcessBackend(str(address), path.stem, (await worker.ready()).signature)
+    loop = asyncio.get_running_loop()
+    data = value.tobytes()
+    backend.open()
+    await asyncio.sleep(0.2)
+
+    async def through_worker() -> bytes:
+        lease = backend.lease(len(data))
+        lease.view[:] = data  # as a guest's set_input does
+        outputs = await backend.infer((Tensor(TensorType.F32, shape, lease.view),), loop.time() + 60, "bench")
+        result = bytes(outputs.tensors[0].data)  # as its get_output does
+        outputs.release()
+        lease.release()
+        return result
+
+    async def in_process() -> bytes:
+        return session.run(["y"], {"x": value})[0].tobytes()
+
+    assert await through_worker() == await in_process()
+    ways = {"in process": in_process, "through the worker": through_worker, "echo": echo.call}
+    medians: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            times = []
+            for _ in range(calls):
+                began = time.perf_counter_ns()
+                await way()
+                times.append((time.perf_counter_ns() - began) / 1e3)
+            medians[name].append(statistics.median(times))
+    await backend.close()
+    await worker.stop()
+    listener.close()
+    print(f"\n{path.stem}: f32 {list(shape)}, {rounds} rounds of {calls} calls; microseconds")
+    for name, found in medians.items():
+        print(f"  {name:<20} median {statistics.median(found):10.1f}   quietest round {min(found):10.1f}")
+    alone, isolated = medians["in process"], medians["through the worker"]
+    added = statistics.median(b - a for a, b in zip(alone, isolated, strict=True))
+    quiet = min(isolated) - min(alone)
+    ratio = statistics.median(b / a for a, b in zip(alone, isolated, strict=True))
+    print(f"  isolation adds {added:.1f} (quietest: {quiet:.1f}); {ratio:.3f} times (quietest: {min(isolated) / min(alone):.3f})")
+
+
+async def main(rounds: int, calls: int) -> None:
+    sock = echo_process()
+    _, echo = await asyncio.get_running_loop().create_unix_connection(Echo, sock=sock)
+    with tempfile.TemporaryDirectory() as directory:
+        for make, count in ((tiny, calls), (image, max(5, calls // 20))):
+            path = Path(directory) / f"{make.__name__}.onnx"
+            await measure(path, make(path), echo, rounds, count)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--calls", type=int, default=200)
+    arguments = parser.parse_args()
+    uvloop.run(main(arguments.rounds, arguments.calls))

@@ -1,0 +1,78 @@
+"""The system calls that a model worker may make: seccomp, default-deny.
+
+A refused call fails with EPERM instead of killing the process, since libraries try calls they can do without.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a runtime needs beyond the calls that every worker needs."""
+
+    load: frozenset[str] = frozenset()
+    serve: frozenset[str] = frozenset()
+    executable_memory: bool = False
+    """Whether it makes code at run time."""
+
+
+_SERVE = frozenset(
+    """
+    accept4 brk clock_gettime clock_nanosleep close epoll_ctl epoll_pwait epoll_wait exit exit_group fstat
+    futex getpid getrandom getsockopt gettid gettimeofday lseek madvise mremap munmap nanosleep newfstatat
+    poll ppoll pread64 read readv recvfrom recvmsg restart_syscall rt_sigaction rt_sigprocmask rt_sigreturn
+    sched_getaffinity sched_yield sendmsg sendto setitimer sigaltstack write writev
+    """.split()  # noqa: SIM905 - a list of one name a line would hide what is said
+)
+_LOAD = _SERVE | frozenset(
+    """
+    access epoll_create1 faccessat faccessat2 getcwd getdents64 getegid geteuid getgid getuid lstat membarrier
+    readlink readlinkat rseq set_robust_list set_tid_address stat statx sysinfo uname
+    """.split()  # noqa: SIM905 - as above
+)
+_PROT_EXEC = 4
+_CLONE_THREAD = 0x10000
+_FIONBIO = 0x5421
+_PR_SET_NAME, _PR_SET_NO_NEW_PRIVS, _PR_SET_VMA = 15, 38, 0x53564D41
+# DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GET_SEALS. No SETOWN, SETSIG or NOTIFY: with them a
+# process has the kernel signal another one.
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1034)
+
+
+def allow_calls(profile: Profile, *, loading: bool) -> None:
+    """Refuse, in all threads and for good, each system call that this phase does not need. Raises OSError."""
+    import pyseccomp as sc
+
+    rules = sc.SyscallFilter(sc.ERRNO(errno.EPERM))
+    rules.set_attr(sc.Attr.CTL_TSYNC, 1)
+
+    def allow(name: str, *conditions: sc.Arg) -> None:
+        number = sc.resolve_syscall(sc.Arch.NATIVE, name)
+        if number != -1:  # a name that this version of libseccomp does not know stays refused
+            rules.add_rule(sc.ALLOW, number, *conditions)
+
+    for name in (_LOAD | profile.load) if loading else (_SERVE | profile.serve):
+        allow(name)
+    no_code = () if profile.executable_memory else (sc.Arg(2, sc.MASKED_EQ, _PROT_EXEC, 0),)
+    allow("mmap", *no_code)
+    allow("mprotect", *no_code)
+    for command in _FCNTL:
+        allow("fcntl", sc.Arg(1, sc.EQ, command))
+    allow("ioctl", sc.Arg(1, sc.EQ, _FIONBIO))
+    allow("tgkill", sc.Arg(0, sc.EQ, os.getpid()))  # abort()
+    allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_VMA))
+    if loading:
+        allow("openat", sc.Arg(2, sc.MASKED_EQ, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, 0))
+        allow("clone", sc.Arg(0, sc.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+        # The flags of clone3 lie behind a pointer, where no filter sees them; libraries fall back to clone.
+        rules.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
+        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NAME))
+        allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))
+        # The next phase's filter is put on top of this one.
+        allow("seccomp")
+        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NO_NEW_PRIVS))
+    rules.load()
