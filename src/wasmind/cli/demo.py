@@ -18,6 +18,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the answers and end.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the function; 0: a free one.")] = None,
     api_port: Annotated[int | None, typer.Option(help="Port of the API; 0: a free one.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure.")] = 3.0,
     directory: Annotated[
         Path, typer.Option("--dir", help="Where the model and the node's state are kept.")
     ] = Path(".wasmind/demo"),
@@ -31,6 +32,7 @@ def demo(
         photos=tuple(photos or ()),
         port=port,
         api_port=api_port,
+        seconds=seconds,
         once=once,
         as_json=json,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import io
 import itertools
@@ -55,6 +56,8 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def post(self, path: str, body: bytes) -> Answer:
         """Send `body` to `path`. Raises OSError, IncompleteReadError when the node goes away."""

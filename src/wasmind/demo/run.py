@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 ROUTE = "/classify"
-LOAD_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,8 @@ class Options:
     port: int | None = None
     """None: 8080, or a free port when that is taken."""
     api_port: int | None = None
+    seconds: float = 3.0
+    """How long to ask as fast as the node answers."""
     once: bool = False
     as_json: bool = False
 
@@ -197,10 +198,11 @@ class _Demo:
                 shown.append(_as_dict(photo, classes, answer))
                 if not self._options.as_json:
                     screen.answer(photo.name, classes, answer)
-        self._steps.step(f"Asking as fast as it answers, for {LOAD_SECONDS:.0f} s")
+        seconds = self._options.seconds
+        self._steps.step(f"Asking as fast as it answers, for {seconds:g} s")
         bodies = [photo.rgb for photo in self._photos]
         connections = 4 * self._config.models["classifier"].instances
-        load = await sustain(host, port, ROUTE, bodies, connections=connections, seconds=LOAD_SECONDS)
+        load = await sustain(host, port, ROUTE, bodies, connections=connections, seconds=seconds)
         self._steps.done()
         self._tell(screen, node.functions_url + ROUTE, node.api_url, shown, load)
 
