@@ -31,7 +31,7 @@ def adapter_types(caller: CoreFunction, callee: CoreFunction) -> tuple[CoreFunct
 
 def _return_pointer(caller: CoreFunction, callee: CoreFunction) -> bool:
     """Whether the caller's last parameter says where the result is to be written."""
-    return bool(callee.results) and not caller.results
+    return bool(callee.results) and bool(caller.params) and not caller.results
 
 
 def adapter_module(caller: CoreFunction, callee: CoreFunction, *, post_return: bool) -> bytes:

@@ -86,7 +86,15 @@ class AdapterDefinition:
     callee: Lifted
 
 
-HostSource: TypeAlias = LowerImport | Builtin | AdapterPart
+@dataclass(frozen=True, slots=True)
+class EntryPart:
+    """The host function behind one part of a call from the host into an export."""
+
+    does: str
+    export: int
+
+
+HostSource: TypeAlias = LowerImport | Builtin | AdapterPart | EntryPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ class ExportedFunction:
     name: str
     type: FunctionType
     lifted: Lifted | None
+    entry: FromInstance | None = None
     forwarded: tuple[str, str] | None = None
 
 

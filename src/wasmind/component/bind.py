@@ -9,6 +9,7 @@ from wasmind.component import plan as plans
 from wasmind.component.abi import builtins
 from wasmind.component.abi.adapter import AdapterFunctions, adapt
 from wasmind.component.abi.context import Context, open_contexts
+from wasmind.component.abi.entry import EntryFunctions, enter_export
 from wasmind.component.abi.function import CoreFunction, lift_export, lower_import
 from wasmind.component.interface import WitInterface, compatible
 from wasmind.component.matching import Offer
@@ -39,7 +40,11 @@ class Binding:
         self._options: dict[plans.Options, int] = {}
         self._parents = tuple(each.parent for each in plan.instances)
         self._adapters: dict[int, AdapterFunctions] = {}
-        self._exports = {(each.interface, each.name): self._export(each.function) for each in plan.exports}
+        self._entries: dict[int, EntryFunctions] = {}
+        self._exports = {
+            (each.interface, each.name): self._export(number, each.function)
+            for number, each in enumerate(plan.exports)
+        }
         self.interfaces = self._linked(plan)
 
     def open(self, guest: Any) -> list[Context]:
@@ -87,12 +92,10 @@ class Binding:
                 return builtins.drop_enter(resources[resource], self._handles(instance), entered)
             case plans.DropLeave(resource, instance):
                 return builtins.drop_leave(self._handles(instance), self._entered_by_drop(resource, instance))
-            case plans.AdapterEnter(adapter):
-                return self._adapter(adapter).enter
-            case plans.AdapterLeave(adapter):
-                return self._adapter(adapter).leave
-            case plans.AdapterExit(adapter):
-                return self._adapter(adapter).exit
+            case plans.AdapterEnter(adapter) | plans.AdapterLeave(adapter) | plans.AdapterExit(adapter):
+                return _part(self._adapter(adapter), does)
+            case plans.EntryEnter(export) | plans.EntryLeave(export) | plans.EntryExit(export):
+                return _part(self._entries[export], does)
 
     def _context(self, options: plans.Options) -> int:
         return self._options.setdefault(options, len(self._options))
@@ -113,9 +116,13 @@ class Binding:
             self._adapters[number] = adapt(adapter, *places, entered, self._offer.resources)
         return self._adapters[number]
 
-    def _export(self, function: plans.Lift | plans.Forward) -> Export:
+    def _export(self, number: int, function: plans.Lift | plans.Forward) -> Export:
         if isinstance(function, plans.Lift):
-            return lift_export(function, self._context(function.options), self._offer.resources)
+            context, resources = self._context(function.options), self._offer.resources
+            if function.entry is None:
+                return lift_export(function, context, resources)
+            self._entries[number] = enter_export(function, function.entry, context, resources)
+            return self._entries[number].call
         found = self._offer.function(function.interface, function.name, function.type).function
 
         async def call(guest: Any, *values: Any) -> Any:
@@ -123,3 +130,14 @@ class Binding:
             return await answer if hasattr(answer, "__await__") else answer
 
         return call
+
+
+def _part(functions: AdapterFunctions | EntryFunctions, does: plans.Does) -> CoreFunction:
+    """The host function of an adapter or an entry that comes before, after, or at the end of the call."""
+    match does:
+        case plans.AdapterEnter() | plans.EntryEnter():
+            return functions.enter
+        case plans.AdapterLeave() | plans.EntryLeave():
+            return functions.leave
+        case _:
+            return functions.exit

@@ -106,6 +106,24 @@ class AdapterExit(HostFunction, frozen=True, tag="adapter-exit"):
     adapter: int
 
 
+class EntryEnter(HostFunction, frozen=True, tag="entry-enter"):
+    """() -> the core function's parameters: lowers the arguments of the host's call of an export."""
+
+    export: int
+
+
+class EntryLeave(HostFunction, frozen=True, tag="entry-leave"):
+    """(the core function's results) -> (): lifts the result of the call."""
+
+    export: int
+
+
+class EntryExit(HostFunction, frozen=True, tag="entry-exit"):
+    """() -> (): the post-return function has returned."""
+
+    export: int
+
+
 Does = (
     Lower
     | ResourceNew
@@ -116,6 +134,9 @@ Does = (
     | AdapterEnter
     | AdapterLeave
     | AdapterExit
+    | EntryEnter
+    | EntryLeave
+    | EntryExit
 )
 
 
@@ -146,6 +167,9 @@ class Lift(msgspec.Struct, frozen=True, tag_field="is", tag="lift"):
     core: str
     options: Options
     post_return: str | None = None
+    entry: str | None = None
+    """The core function that makes the whole call: EntryEnter, `core`, EntryLeave, and with a post-return
+    function that and EntryExit. It is there if the call has to allocate, or to clean up."""
 
 
 class Forward(msgspec.Struct, frozen=True, tag_field="is", tag="forward"):

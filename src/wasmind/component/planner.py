@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from wasmind.component import adapters
 from wasmind.component import plan as p
+from wasmind.component.abi.layout import signature
 from wasmind.component.assembly import (
     AdapterDefinition,
     AdapterPart,
     Assembly,
     Builtin,
     CoreInstance,
+    EntryPart,
     ExportedFunction,
     FromHost,
     FromInstance,
@@ -67,7 +69,7 @@ def plan_component(data: bytes) -> Planned:
     world = Assembling(assembly)
     scope = Evaluator(data, world, checking.modules).root(component)
     for name, item in scope.exports.items.items():
-        _export(assembly, (), name, item)
+        _export(world, (), name, item)
     _refuse_exceptions(checking.modules.values())
     writer = _Writer(world, checking.modules)
     plan = writer.plan()
@@ -154,15 +156,37 @@ class Assembling:
         number = len(self.assembly.adapters)
         self.assembly.adapters.append(AdapterDefinition(callee.type, options, callee))
         enter, leave = adapters.adapter_types(type_, callee.core_type)
+        return self._around(callee, AdapterPart, number, (type_, enter, leave))
+
+    def entry(self, item: FuncItem, callee: Lifted) -> FromInstance | None:
+        """The function that makes a whole call from the host, if the call is more than that of `callee`."""
+        params = item.type.parts[: len(callee.type.params)]
+        spilled = signature(callee.type, "lift").params_in_memory
+        if callee.post_return is None and not spilled and not any(part.pointers for part in params):
+            return None
+        number = len(self.assembly.exports)
+        enter, leave = adapters.adapter_types(adapters.NOTHING, callee.core_type)
+        return self._around(callee, EntryPart, number, (adapters.NOTHING, enter, leave))
+
+    def _around(
+        self,
+        callee: Lifted,
+        part: type[AdapterPart | EntryPart],
+        number: int,
+        types: tuple[CoreFunction, CoreFunction, CoreFunction],
+    ) -> FromInstance:
+        """A function that calls `callee` between functions of the host; `types` are its own and theirs."""
+        what = "adapter" if part is AdapterPart else "entry"
+        outer, enter, leave = types
         imports: list[Source] = [
-            self.host(AdapterPart("adapter-enter", number), enter),
+            self.host(part(f"{what}-enter", number), enter),
             callee.core,
-            self.host(AdapterPart("adapter-leave", number), leave),
+            self.host(part(f"{what}-leave", number), leave),
         ]
-        if callee.post_return is not None:
-            imports += [callee.post_return, self.host(AdapterPart("adapter-exit", number), adapters.NOTHING)]
         post_return = callee.post_return is not None
-        return self.made(adapters.adapter_module(type_, callee.core_type, post_return=post_return), imports)
+        if callee.post_return is not None:
+            imports += [callee.post_return, self.host(part(f"{what}-exit", number), adapters.NOTHING)]
+        return self.made(adapters.adapter_module(outer, callee.core_type, post_return=post_return), imports)
 
     def builtin(self, does: str, resource: ResourceType, instance: int, type_: CoreFunction) -> Source:
         """A host function; dropping a resource with a destructor takes two, and core code between them."""
@@ -177,18 +201,20 @@ class Assembling:
         return self._drops[key]
 
 
-def _export(assembly: Assembly, path: tuple[str, ...], name: str, item: Item) -> None:
+def _export(world: Assembling, path: tuple[str, ...], name: str, item: Item) -> None:
     if isinstance(item, InstanceItem):
         for key, export in item.exports.items():
-            _export(assembly, (*path, name), key, export)
+            _export(world, (*path, name), key, export)
     elif isinstance(item, FuncItem):
         kind, interface = item.type.type, "/".join(path)
         match item.origin:
             case Lifted() as lifted:
-                assembly.exports.append(ExportedFunction(interface, name, kind, lifted))
+                world.assembly.exports.append(
+                    ExportedFunction(interface, name, kind, lifted, world.entry(item, lifted))
+                )
             case Imported() as origin:
                 forwarded = (origin.interface, origin.name)
-                assembly.exports.append(ExportedFunction(interface, name, kind, None, forwarded))
+                world.assembly.exports.append(ExportedFunction(interface, name, kind, None, None, forwarded))
 
 
 class _Writer:
@@ -247,8 +273,8 @@ class _Writer:
                 return p.Lower(interface, name, kind, self.options(options))
             case Builtin(does, resource, instance):
                 return _BUILTINS[does](resource, instance)
-            case AdapterPart(does, adapter):
-                return _PARTS[does](adapter)
+            case AdapterPart(does, number) | EntryPart(does, number):
+                return _PARTS[does](number)
 
     def options(self, options: SourceOptions) -> p.Options:
         return p.Options(
@@ -266,7 +292,8 @@ class _Writer:
         core = self.reference("core", lifted.core, lifted.core_type)
         post_type = CoreFunction(lifted.core_type.results, ())
         post = self.reference("post-return", lifted.post_return, post_type)
-        lift = p.Lift(export.type, core or "", self.options(lifted.options), post)
+        entry = self.reference("entry", export.entry, adapters.NOTHING)
+        lift = p.Lift(export.type, core or "", self.options(lifted.options), post, entry)
         return p.Export(export.interface, export.name, lift)
 
     def some_memory(self) -> None:
@@ -302,8 +329,10 @@ def _host_name(does: HostSource) -> tuple[str, str]:
             return interface, name
         case Builtin(what, resource, instance):
             return "[resource]", f"{what}:{resource}:{instance}"
-        case AdapterPart(what, adapter):
-            return "[adapter]", f"{what}:{adapter}"
+        case AdapterPart(what, number):
+            return "[adapter]", f"{what}:{number}"
+        case EntryPart(what, number):
+            return "[entry]", f"{what}:{number}"
 
 
 _BUILTINS: dict[str, type[p.ResourceNew | p.ResourceRep | p.ResourceDrop | p.DropEnter | p.DropLeave]] = {
@@ -313,8 +342,14 @@ _BUILTINS: dict[str, type[p.ResourceNew | p.ResourceRep | p.ResourceDrop | p.Dro
     "drop-enter": p.DropEnter,
     "drop-leave": p.DropLeave,
 }
-_PARTS: dict[str, type[p.AdapterEnter | p.AdapterLeave | p.AdapterExit]] = {
+_PARTS: dict[
+    str,
+    type[p.AdapterEnter | p.AdapterLeave | p.AdapterExit | p.EntryEnter | p.EntryLeave | p.EntryExit],
+] = {
     "adapter-enter": p.AdapterEnter,
     "adapter-leave": p.AdapterLeave,
     "adapter-exit": p.AdapterExit,
+    "entry-enter": p.EntryEnter,
+    "entry-leave": p.EntryLeave,
+    "entry-exit": p.EntryExit,
 }

@@ -73,6 +73,7 @@ class Context:
         "_memory",
         "buffer",
         "entries",
+        "exchange",
         "guest",
         "handles",
         "instance",
@@ -94,6 +95,8 @@ class Context:
         self.moves = False
         self.lenders: list[Handle] = []
         self.scope = Scope()
+        self.exchange: Any = None
+        """The arguments of the host's call on their way in, its result on the way out."""
         self._memory: Memory | None = None
 
     def refresh(self) -> None:
