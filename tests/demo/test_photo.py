@@ -27,7 +27,7 @@ def pixels(data: bytes) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(SIDE, SIDE, 3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 600), st.integers(1, 600), st.sampled_from(["RGB", "RGBA", "L", "1", "P", "CMYK"]))
 def test_any_photo_becomes_as_many_bytes(width: int, height: int, mode: str) -> None:
     format_ = "TIFF" if mode == "CMYK" else "PNG"
