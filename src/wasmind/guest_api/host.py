@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from wasmind.errors import WasmindError
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.nn.session import Session
 from wasmind.telemetry.escape import escape
@@ -34,6 +35,11 @@ class CommandHost:
             self._note(escape(text[:MAX_NOTE]))
         elif self._notes == MAX_NOTES + 1:
             self._note(f"more than {MAX_NOTES} calls of this run failed; the others are not explained")
+
+    def explain(self, call: str, answer: int, error: WasmindError) -> None:
+        """Say in the function's log why a call answered a number that stands for an error."""
+        if self._notes <= MAX_NOTES:
+            self.note(f"{call} answered {answer}: {error.explain()}")
 
     def about_to_wait(self) -> None:
         """To be called before the guest is suspended, so that what it wrote so far reaches its reader."""

@@ -38,7 +38,7 @@ class Client:
         self.started = False
         self.figures: Figures
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status, self.headers = status, dict(headers)
 
     async def body(self, chunk: bytes, more: bool) -> None:

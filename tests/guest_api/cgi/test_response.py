@@ -25,7 +25,7 @@ class Client:
         self.slow = slow
         self.gone = gone
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert not self.status
         self.status, self.headers = status, dict(headers)
 

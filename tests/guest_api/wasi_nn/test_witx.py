@@ -9,7 +9,9 @@ import pytest
 
 from support import onnx_models
 from support.backend import FixedModels, OnnxBackend
-from support.guests import Run
+from support.caller import BUFFER, DATA, F32, I64, NAME, OUT, RECORD, SIZE, Caller
+from support.guests import Run, door
+from support.guests import load as load_program
 from wasmind.config import Limits, Size
 from wasmind.errors import (
     InferenceTimeout,
@@ -23,80 +25,13 @@ from wasmind.errors import (
 from wasmind.guest_api.wasi_nn import witx
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.graph import Graph
+from wasmind.nn.tensor import TensorType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmind.nn.tensor import Tensor
-    from wasmind.sandbox import Program
-
-PAGE = 65536
-SIZE = 4 * PAGE
-OUT, NAME, RECORD, DIMS, DATA, BUFFER = 16, 64, 128, 256, 1024, 4096
-F32, U8, I64 = 1, 3, 5
-
-
-class Caller:
-    """A guest whose every call is made by the test."""
-
-    def __init__(
-        self, program: Program, models: FixedModels, limits: Limits | None = None, tenant: str = "acme"
-    ) -> None:
-        self.run = Run(program, models, limits=limits, tenant=tenant)
-        self.memory = self.run.memory
-        self.notes = self.run.notes
-
-    async def __aenter__(self) -> Caller:
-        await self.run.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.run.close()
-
-    async def call(self, name: str, *values: int) -> int:
-        return await self.run.call(name, *values)
-
-    @property
-    def out(self) -> int:
-        return self.memory.u32(OUT)
-
-    async def named(self, name: bytes | str = "linear") -> int:
-        data = name.encode() if isinstance(name, str) else name
-        self.memory.write(NAME, data)
-        return await self.call("load_by_name", NAME, len(data), OUT)
-
-    async def context(self, name: str = "linear") -> int:
-        assert await self.named(name) == 0, self.notes
-        assert await self.call("init_execution_context", self.out, OUT) == 0
-        return self.out
-
-    def tensor(
-        self,
-        dims: tuple[int, ...],
-        type_: int,
-        data: bytes,
-        *,
-        rank: int | None = None,
-        length: int | None = None,
-        padding: bytes = b"\0\0\0",
-    ) -> int:
-        """Write a tensor's record, and say where it is."""
-        self.memory.write(DIMS, struct.pack(f"<{len(dims)}I", *dims))
-        self.memory.write(DATA, data)
-        head = struct.pack("<IIB", DIMS, len(dims) if rank is None else rank, type_) + padding
-        self.memory.write(RECORD, head + struct.pack("<II", DATA, len(data) if length is None else length))
-        return RECORD
-
-    async def set_input(
-        self, context: int, index: int, dims: tuple[int, ...], type_: int, data: bytes
-    ) -> int:
-        return await self.call("set_input", context, index, self.tensor(dims, type_, data))
-
-    async def output(self, context: int, index: int = 0, size: int = 1024) -> tuple[int, int, bytes]:
-        """The errno, what was written to *written, and the bytes."""
-        self.memory.set_u32(OUT, 0xDEADBEEF)
-        errno = await self.call("get_output", context, index, BUFFER, size, OUT)
-        return errno, self.out, self.memory.read(BUFFER, min(self.out, size) if errno == 0 else 0)
+    from wasmind.sandbox import Engine, Program
 
 
 @pytest.fixture
@@ -332,6 +267,27 @@ async def test_every_failure_of_a_backend_is_an_errno(
         assert await guest.call("compute", context) == errno
         assert error.message in guest.notes[0]
         assert await guest.call("compute", context) == errno  # and the guest lives on
+
+
+async def test_a_guest_without_memory_gets_3(engine: Engine, models: FixedModels) -> None:
+    program = load_program(engine, door(witx.nn, memory=""))
+    models.allow_load = True
+    async with Run(program, models) as run:
+        graph = run.session.load_by_name("linear")
+        assert isinstance(graph, int)
+        context = run.session.init_execution_context(graph)
+        for name, values in {
+            "load": (0, 1, 1, 0, 0),
+            "load_by_name": (0, 6, 0),
+            "load_by_name_with_config": (0, 6, 0, 0, 0),
+            "init_execution_context": (graph, 0),
+            "set_input": (context, 0, 0),
+        }.items():
+            assert await run.call(name, *values) == 3, name
+        run.session.context(context).set_input(0, TensorType.F32, (1, 4), bytes(16))
+        assert await run.call("compute", context) == 0  # it has no pointers
+        assert await run.call("get_output", context, 0, 0, 0, 0) == 3
+        assert "exports no memory" in run.notes[0]
 
 
 def test_every_code_has_a_number() -> None:

@@ -305,5 +305,5 @@ def errno(guest: Guest[CommandHost], name: str, error: WasmindError) -> int:
     if isinstance(error, GuestError) and not isinstance(error, MemoryFault):
         raise error
     number = ERRNO[error.nn_code]
-    guest.host.note(f"wasi-nn {name} answered {number}: {error.explain()}")
+    guest.host.explain(f"wasi-nn {name}", number, error)
     return number
