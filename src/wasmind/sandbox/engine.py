@@ -10,6 +10,7 @@ from wasmind.errors import NodeError, Overloaded
 from wasmind.sandbox import ffi, settings
 from wasmind.sandbox.binding import current
 from wasmind.sandbox.deadline import Deadlines
+from wasmind.sandbox.meter import Meter
 from wasmind.sandbox.scheduler import Scheduler
 from wasmind.sandbox.scratch import Scratch
 from wasmind.sandbox.ticker import Ticker
@@ -43,6 +44,7 @@ class Engine:
         self.ticker = Ticker(tick_ms / 1e3, self._tick)
         self.scheduler = Scheduler()
         self.deadlines = Deadlines()
+        self.meter = Meter()
         self.orphans: list[Guest[Any]] = []
         self._on_epoch = ffi.EpochCallback(self._epoch)
         self.on_epoch: int = ctypes.cast(self._on_epoch, ctypes.c_void_p).value or 0

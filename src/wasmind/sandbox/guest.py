@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from gc import disable as gc_disable
+from gc import enable as gc_enable
+from gc import isenabled as gc_enabled
+from time import perf_counter_ns, thread_time_ns
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from wasmind.errors import GuestTrap, NodeError, WasmindError
 from wasmind.sandbox import ffi
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
     from wasmind.sandbox.tier import Tier
 
 Host = TypeVar("Host")
-
-_FIRST_SLICE_TICKS: Final = 2
 
 
 class Exit(BaseException):
@@ -74,9 +75,9 @@ class Guest(Generic[Host]):
         self.nested = 0
         self.finisher: tuple[Wait, Callable[[], Any]] | None = None
         self._engine = program.engine
-        self._began_wall = time.perf_counter_ns()
+        self._began_wall = perf_counter_ns()
         self._budget_ns = int(limits.cpu_ms * 1e6)
-        self._clock: Callable[[], int] = time.perf_counter_ns
+        self._clock: Callable[[], int] = perf_counter_ns
         self._began = self._store = self._context = self._future = 0
         self._scratch: Scratch | None = None
         self._failure: BaseException | None = None
@@ -159,13 +160,22 @@ class Guest(Generic[Host]):
         return scratch.results(function) if given and self.exit_code is None else ()
 
     def _poll(self) -> bool:
-        """Run the fiber until it ends, waits or yields; says whether it has ended."""
+        """Run the fiber until it ends, waits or yields; says whether it has ended.
+
+        No garbage is collected meanwhile: the guest would be charged for it.
+        """
         if current.guest is not None:
             raise NodeError("a guest cannot be run from inside a host function")
-        ticker, memory = self._engine.ticker, self.memory
+        engine, memory = self._engine, self.memory
+        ticker, meter = engine.ticker, engine.meter
         done: bool = False
         current.guest = self
         memory.asks = True
+        collects = gc_enabled()
+        if collects:
+            gc_disable()
+        if self._clock is perf_counter_ns and perf_counter_ns() > meter.stale:
+            meter.mark()
         ticker.polling = self._began = self._clock()
         if ticker.asleep:
             ticker.wake()
@@ -173,9 +183,14 @@ class Guest(Generic[Host]):
             done = ffi.future_poll(self._future)
         finally:
             ticker.polling = 0
-            self.figures.cpu_ns += self._clock() - self._began
+            held = self._clock() - self._began
+            if held > engine.tick_ns and self._clock is perf_counter_ns:
+                held = meter.charge(held)
+            self.figures.cpu_ns += held
             memory.asks = done
             current.guest = None
+            if collects:
+                gc_enable()
         return done
 
     async def _continue(self) -> None:
@@ -221,7 +236,7 @@ class Guest(Generic[Host]):
 
     async def _wait(self, wait: Wait, suspension: Suspension) -> None:
         """Await a host function's answer, and put it where the guest finds it."""
-        began = time.perf_counter_ns()
+        began = perf_counter_ns()
         try:
             value = await wait.awaitable
             if wait.host.finishes:
@@ -234,7 +249,7 @@ class Guest(Generic[Host]):
                 raise
             self.fail(wait.host, error)  # a cancellation here is that of something it awaited
         finally:
-            self.figures.waited_ns += time.perf_counter_ns() - began
+            self.figures.waited_ns += perf_counter_ns() - began
 
     def _settle_call(self) -> None:
         """End a call: free its future, and raise what ended the guest, if anything did."""
@@ -289,7 +304,7 @@ class Guest(Generic[Host]):
                 self._engine.return_scratch(self._scratch)
                 self._scratch = None
         if not self.figures.wall_ns:
-            self.figures.wall_ns = time.perf_counter_ns() - self._began_wall
+            self.figures.wall_ns = perf_counter_ns() - self._began_wall
 
     def __del__(self) -> None:
         if getattr(self, "_store", 0):
@@ -368,14 +383,12 @@ class Guest(Generic[Host]):
     def held_ns(self) -> int:
         """How long the running poll has held the event loop, in CPU time.
 
-        Polls are timed by the wall clock, which costs a tenth of the thread's CPU clock and says the same of
-        a short poll. The first tick that finds a guest running turns to the CPU clock, so that time the
-        system took away is not charged.
+        The first tick that finds the guest running turns from the meter's wall clock to the CPU clock.
         """
-        if self._clock is time.perf_counter_ns:
-            held = min(time.perf_counter_ns() - self._began, _FIRST_SLICE_TICKS * self._engine.ticker.look_ns)
-            self._clock = time.thread_time_ns
-            self._began = time.thread_time_ns() - held
+        if self._clock is perf_counter_ns:
+            held = self._engine.meter.charge(perf_counter_ns() - self._began)
+            self._clock = thread_time_ns
+            self._began = thread_time_ns() - held
             return held
         return self._clock() - self._began
 
