@@ -17,7 +17,7 @@ from wasmind.nn.session import Session
 from wasmind.sandbox import Guest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from wasmind.sandbox import Figures, Program
 
@@ -41,9 +41,15 @@ class Client:
     def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status, self.headers = status, dict(headers)
 
-    async def body(self, chunk: bytes, more: bool) -> None:
+    def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:
         if self.gate is not None:
-            await self.gate.wait()
+            return self._take(self.gate, chunk, more)
+        self.parts.append(chunk)
+        self.ended = not more
+        return None
+
+    async def _take(self, gate: asyncio.Event, chunk: bytes, more: bool) -> None:
+        await gate.wait()
         self.parts.append(chunk)
         self.ended = not more
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 
 from wasmind.errors import ClientGone, MalformedResponse
 from wasmind.guest_api.cgi.response import WINDOW, ResponseWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 HEAD = b"Content-Type: text/plain\n\n"
 
@@ -24,16 +28,29 @@ class Client:
         self.go = asyncio.Event()
         self.slow = slow
         self.gone = gone
+        self.busy = False
 
     def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert not self.status
         self.status, self.headers = status, dict(headers)
 
-    async def body(self, chunk: bytes, more: bool) -> None:
+    def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:
         assert self.status
         assert not self.ended
+        assert not self.busy, "written to before the part before it was taken"
+        if self.slow or self.gone:
+            self.busy = True
+            return self._take(chunk, more)
+        self.parts.append(chunk)
+        self.ended = not more
+        return None
+
+    async def _take(self, chunk: bytes, more: bool) -> None:
         if self.slow:
             await self.go.wait()
+        else:
+            await asyncio.sleep(0)
+        self.busy = False
         if self.gone:
             raise ClientGone("the client is gone")
         self.parts.append(chunk)

@@ -15,7 +15,7 @@ The edge does this::
         guest.close()
 
 `request` is a `cgi.Request`; `receive` an async callable that gives the body's next part, b"" at the end (it
-bounds size and time by raising); `response` has `async start(status, headers)` and `async body(chunk, more)`;
+bounds size and time by raising); `response` a `cgi.Response`;
 `session` is the guest's wasi-nn state, which `run` closes; `log` takes what the guest writes to stderr, raw;
 `note` takes lines that explain to the function's author why a call was refused.
 """

@@ -22,11 +22,11 @@ WINDOW = 64 << 10
 class Response(Protocol):
     """Where a response goes; the edge implements it."""
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]:
-        """Send the head. Without `content-length` the server frames the body. Names are in lower case."""
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Begin with the head, names in lower case. Without `content-length` the server frames the body."""
 
-    def body(self, chunk: bytes, more: bool) -> Awaitable[None]:
-        """Send a part of the body; returns when there is room for more. The last call has `more` False."""
+    def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:
+        """Send a part; what it returns is to be awaited before the next. The last call has `more` False."""
 
 
 class ResponseWriter:
@@ -52,7 +52,7 @@ class ResponseWriter:
         self._kept: list[bytes] = []
         self._size = 0
         self._written = 0
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: asyncio.Future[None] | None = None
         self._closed = False
         self.started = False
         """Whether the head is on its way: an error can no longer become a response of its own."""
@@ -74,12 +74,21 @@ class ResponseWriter:
                 return None
         else:
             self._count(len(data))
-        return self._drain() if self._size >= WINDOW else None
+        if self._size < WINDOW:
+            return None
+        return self._send(more=True) if self._sending is None else self._send_next(more=True)
 
     def flush(self) -> None:
         """Begin to send what is kept; the guest waits for something else meanwhile."""
-        if self._head is not None and self._size and (self._sending is None or self._sending.done()):
-            self._sending = asyncio.ensure_future(self._send(more=True))
+        if self._head is None or not self._size:
+            return
+        if self._sending is not None:
+            if not self._sending.done() or self._sending.cancelled() or self._sending.exception():
+                return  # it is still under way, or the next one who waits is told that it failed
+            self._sending = None
+        slow = self._send(more=True)
+        if slow is not None:
+            self._sending = asyncio.ensure_future(slow)
 
     def close(self) -> Awaitable[None] | None:
         """The guest closed its stdout: the response ends here, the guest may go on."""
@@ -97,9 +106,7 @@ class ResponseWriter:
                 cause=f"Content-Length is {self._head.length}, and {self._written} bytes of body came",
                 remedy="leave Content-Length out: it is added",
             )
-        await self._sent()
-        self._closed = True
-        await self._send(more=False)
+        await self._send_next(more=False)
 
     def abandon(self) -> None:
         """Drop what is kept and stop sending, when the guest or its client is gone."""
@@ -109,6 +116,7 @@ class ResponseWriter:
         if self._sending is not None:
             self._sending.cancel()
             self._sending.add_done_callback(_retrieve)
+            self._sending = None
 
     def _read_head(self) -> bool:
         together = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
@@ -139,27 +147,28 @@ class ResponseWriter:
     def _silent(self, of: Head) -> bool:
         return self._method == "HEAD" or of.bodiless
 
-    async def _drain(self) -> None:
-        await self._sent()
-        await self._send(more=True)
-
-    async def _sent(self) -> None:
+    async def _send_next(self, *, more: bool) -> None:
+        """Send once what is under way has been taken."""
         if self._sending is not None:
             sending, self._sending = self._sending, None
             await sending
+        slow = self._send(more=more)
+        if slow is not None:
+            await slow
 
-    async def _send(self, *, more: bool) -> None:
+    def _send(self, *, more: bool) -> Awaitable[None] | None:
+        """Hand over what is kept, head first; what it returns is to be awaited before more is sent."""
         assert self._head is not None
         chunk = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
         self._kept, self._size = [], 0
+        self._closed = not more
         if not self.started:
             self.started = True
             headers = self._head.headers
             if not more and self._head.length is None and not self._head.bodiless:
                 headers = [*headers, (b"content-length", b"%d" % self._written)]
-            await self._response.start(self._head.status, headers)
-        if chunk or not more:
-            await self._response.body(chunk, more)
+            self._response.start(self._head.status, headers)
+        return self._response.body(chunk, more) if chunk or not more else None
 
     def _nothing(self) -> MalformedResponse:
         if not self._size:
@@ -175,6 +184,6 @@ class ResponseWriter:
         )
 
 
-def _retrieve(task: asyncio.Task[None]) -> None:
+def _retrieve(task: asyncio.Future[None]) -> None:
     if not task.cancelled():
         task.exception()  # seen: nobody is left to hear of it
