@@ -42,6 +42,11 @@ class Fleet:
             started.append(model)
         return started
 
+    def adopt(self, plans: Iterable[ModelPlan]) -> None:
+        """Treat models as these plans say from now on; all of them are here."""
+        for plan in plans:
+            self.models[plan.id].adopt(plan)
+
     def entries(self, ids: Iterable[str]) -> tuple[ModelEntry, ...]:
         """What edge workers are told of these models."""
         return tuple(self.models[id_].entry for id_ in ids)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wasmind.catalog import labels
 from wasmind.errors import ModelDied, ModelUnavailable, WasmindError
 from wasmind.node.backoff import Backoff
 from wasmind.node.status import ModelStatus
@@ -52,6 +53,18 @@ class ServedModel:
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
 
+    def adopt(self, plan: ModelPlan) -> None:
+        """Take over a newer plan of the same process: what it is called to people, how edges treat it."""
+        self.plan = plan
+        now, new = self.entry, plan.entry(self.entry.socket)
+        self.entry = msgspec.structs.replace(
+            now,
+            labels=new.labels,
+            queue=new.queue,
+            shared_memory=new.shared_memory,
+            when_down=new.when_down,
+        )
+
     @property
     def given_up(self) -> bool:
         """Whether only a reload starts it again."""
@@ -91,15 +104,18 @@ class ServedModel:
         """One process's life, and how it ended. Raises what kept it from serving."""
         process = await spawn(self.plan.spec, self._listener, log=self._log)
         self._process = process
+        patience = 0.0  # one that still loads has accepted nothing
         try:
             self.report = report = await process.ready()
+            patience = STOP_SECONDS
+            labels.check(self.plan.name, self.plan.labels, report.signature)
             self.failure = None
             self._become("ready", None, signature=report.signature)
             self._settled.set()
             return (await process.wait()).reason
         finally:
             self._process = None
-            await process.stop(STOP_SECONDS)
+            await process.stop(patience)
 
     async def _wait_for_restart(self, words: str, delay: float) -> None:
         self.restarts += 1

@@ -223,6 +223,7 @@ class Supervisor:
             finally:
                 self._progress.end()
             self._serving, self._reload_failure = serving, None
+            self._fleet.adopt(self._with_signature(model) for model in serving.plan.models)
             for setting in _fixed_settings(self._config, config):
                 self._logger.warning("a changed setting needs a restart", setting=setting)
             self._config = config
