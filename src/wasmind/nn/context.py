@@ -152,7 +152,7 @@ class ExecutionContext:
         `Backend.infer` raises.
         """
         inputs = self._ready()
-        self._drop_outputs()
+        self.drop_outputs()
         timing = self._timing
         started = perf_counter_ns()
         self._computing = True
@@ -177,6 +177,23 @@ class ExecutionContext:
             outputs.release()
             raise
         self._outputs, self._outputs_size = outputs, size
+
+    async def infer(self, inputs: Sequence[tuple[str, Tensor]]) -> tuple[tuple[str, Tensor], ...]:
+        """Compute with exactly these inputs, by name; all outputs, by name. Raises as `compute` does."""
+        given: dict[int, Tensor] = {}
+        for name, tensor in inputs:
+            index = self.index_of(name)
+            if index in given:
+                raise InvalidArgument(f'input "{name[:80]}" is given twice')
+            given[index] = tensor
+        for index in range(len(self._inputs)):
+            found = given.get(index)
+            if found is None:
+                self._inputs[index] = None
+            else:
+                self.set_input(index, found.type, found.dims, found.data)
+        await self.compute()
+        return self.outputs()
 
     def _ready(self) -> tuple[Tensor, ...]:
         inputs = tuple(tensor for tensor in self._inputs if tensor is not None)
@@ -222,7 +239,8 @@ class ExecutionContext:
         specs = self.graph.signature.outputs
         return tuple((spec.name, tensor) for spec, tensor in zip(specs, self._outputs.tensors, strict=True))
 
-    def _drop_outputs(self) -> None:
+    def drop_outputs(self) -> None:
+        """Give the memory of the last computation's outputs back."""
         outputs, self._outputs = self._outputs, None
         if outputs is not None:
             outputs.release()
@@ -231,7 +249,7 @@ class ExecutionContext:
     def close(self) -> None:
         """Give all memory back; what a computation under way reads, and its outputs, when it ends."""
         self.closed = True
-        self._drop_outputs()
+        self.drop_outputs()
         if not self._computing:
             self._drop_inputs()
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from wasmind.config import Limits
 from wasmind.errors import InvalidArgument, InvalidEncoding, TooLarge, UnsupportedOperation
 from wasmind.nn import encoding as encodings
-from wasmind.nn.context import ExecutionContext, Memory, Timing
+from wasmind.nn.context import TENSOR_COST, ExecutionContext, Memory, Timing
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.graph import Graph, Models
-from wasmind.nn.tensor import Buffer
+from wasmind.nn.tensor import Buffer, Tensor, TensorType
+from wasmind.nn.validation import check_rank
 
 MAX_NAME = 256
 """Bytes of a model's name; no model has a longer one."""
@@ -20,8 +21,11 @@ MAX_NAME = 256
 MAX_BUILDERS = 2
 """OpenVINO takes two (its XML, then its weights), every other encoding one."""
 
+MAX_TENSORS = 4096
+"""Tensors that a guest may hold at once, however small."""
+
 _FIRST = 1 << 30
-Resource = TypeVar("Resource", Graph, ExecutionContext)
+Resource = TypeVar("Resource", Graph, ExecutionContext, Tensor)
 
 
 class Session:
@@ -31,7 +35,17 @@ class Session:
     and another guest's resolve to nothing. Handles fit 31 bits and are never 0. `close` frees everything.
     """
 
-    __slots__ = ("_contexts", "_graphs", "_limits", "_memory", "_models", "_next", "_tenant", "timing")
+    __slots__ = (
+        "_contexts",
+        "_graphs",
+        "_limits",
+        "_memory",
+        "_models",
+        "_next",
+        "_tenant",
+        "_tensors",
+        "timing",
+    )
 
     def __init__(self, models: Models, limits: Limits, tenant: str) -> None:
         self._models = models
@@ -39,6 +53,7 @@ class Session:
         self._tenant = tenant
         self._graphs: dict[int, Graph] = {}
         self._contexts: dict[int, ExecutionContext] = {}
+        self._tensors: dict[int, Tensor] = {}
         self._memory = Memory(limits.nn_memory)
         self._next = 0
         self.timing = Timing()
@@ -51,7 +66,7 @@ class Session:
         Bytes that are no name (not UTF-8, with NUL, too long) are a name that does not exist.
         Raises ModelNotFound, ModelUnavailable, TooLarge when there are too many graphs.
         """
-        self._room(self._graphs, "graphs")
+        self._room(self._graphs, self._limits.nn_contexts, "graphs")
         found = self._models.resolve(_name(name))
         return self._named(found) if not isinstance(found, Graph) else self._add(self._graphs, found)
 
@@ -80,7 +95,7 @@ class Session:
                 cause=f"a function may load {self._limits.load_size} bytes at most",
                 remedy="use load_by_name with a model of the platform, or raise limits.load_size",
             )
-        self._room(self._graphs, "graphs")
+        self._room(self._graphs, self._limits.nn_contexts, "graphs")
 
     async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> int:
         """A handle of a model from its bytes; `check_load` has passed.
@@ -119,7 +134,7 @@ class Session:
     def init_execution_context(self, graph: int) -> int:
         """A handle of a new context. Raises InvalidArgument, TooLarge, ModelUnavailable."""
         found = self.graph(graph)
-        self._room(self._contexts, "execution contexts")
+        self._room(self._contexts, self._limits.nn_contexts, "execution contexts")
         return self._add(self._contexts, ExecutionContext(found, self._memory, self.timing, self._tenant))
 
     def context(self, handle: int) -> ExecutionContext:
@@ -134,6 +149,54 @@ class Session:
         self.context(handle).close()
         del self._contexts[handle]
 
+    # --- tensors that are held by themselves, and contexts that are computed with them ---------------------
+
+    def new_tensor(self, type_: TensorType, dims: tuple[int, ...], data: Buffer) -> int:
+        """A handle of a copy of a tensor as the guest describes it; `compute` holds it against the model.
+
+        Raises InvalidTensor for an absurd rank, TooLarge.
+        """
+        check_rank(len(dims))
+        return self._keep(type_, dims, data)
+
+    def tensor(self, handle: int) -> Tensor:
+        """Resolve a tensor's handle. Raises InvalidArgument."""
+        found = self._tensors.get(handle)
+        if found is None:
+            raise _no_such("tensor", handle)
+        return found
+
+    def drop_tensor(self, handle: int) -> None:
+        """Free a tensor. Raises InvalidArgument."""
+        size = len(self.tensor(handle).data) + TENSOR_COST
+        del self._tensors[handle]
+        self._memory.free(size)
+
+    async def compute(self, context: int, inputs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Compute with tensors by the names of inputs; new tensors by the names of outputs.
+
+        Raises InvalidArgument, and whatever `ExecutionContext.compute` raises.
+        """
+        found = self.context(context)
+        given = [(name, self.tensor(handle)) for name, handle in inputs]
+        outputs = await found.infer(given)
+        made: list[tuple[str, int]] = []
+        try:
+            for name, tensor in outputs:
+                made.append((name, self._keep(tensor.type, tensor.dims, tensor.data)))
+        except TooLarge:
+            for _, handle in made:
+                self.drop_tensor(handle)
+            raise
+        finally:
+            found.drop_outputs()
+        return made
+
+    def _keep(self, type_: TensorType, dims: tuple[int, ...], data: Buffer) -> int:
+        self._room(self._tensors, MAX_TENSORS, "tensors")
+        self._memory.take(len(data) + TENSOR_COST)
+        return self._add(self._tensors, Tensor(type_, dims, bytes(data)))
+
     # --- all of it ----------------------------------------------------------------------------------------
 
     @property
@@ -145,14 +208,17 @@ class Session:
         """Free everything; no handle resolves any more. Closing twice is harmless."""
         for context in self._contexts.values():
             context.close()
+        for handle in list(self._tensors):
+            self.drop_tensor(handle)
         self._contexts.clear()
         self._graphs.clear()
 
-    def _room(self, held: dict[int, Resource], what: str) -> None:
-        if len(held) >= self._limits.nn_contexts:
+    def _room(self, held: dict[int, Resource], limit: int, what: str) -> None:
+        if len(held) >= limit:
             raise TooLarge(
-                f"more than {self._limits.nn_contexts} {what}",
-                remedy="reuse or finalize the ones that are there, or raise limits.nn_contexts",
+                f"more than {limit} {what}",
+                cause=f"a function may hold {limit} at once",
+                remedy="give back those that are done with, or reuse them",
             )
 
     def _add(self, held: dict[int, Resource], value: Resource) -> int:
