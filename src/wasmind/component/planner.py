@@ -29,6 +29,7 @@ from wasmind.component.assembly import (
     Source,
     SourceOptions,
 )
+from wasmind.component.binary.definitions import Component
 from wasmind.component.binary.reader import read_component
 from wasmind.component.core.module import CoreModule, Kind, Span
 from wasmind.component.core.types import CoreFunction
@@ -57,28 +58,34 @@ class Planned:
     """The core modules of the binary that were read, by offset."""
 
 
+def check_component(data: bytes) -> tuple[Component, dict[int, CoreModule]]:
+    """Read and check a component; gives its core modules by offset too. Raises as `plan_component`."""
+    component = read_component(data)
+    checking = Evaluator(data, Checking())
+    checking.root(component)
+    return component, checking.modules
+
+
 def plan_component(data: bytes) -> Planned:
     """Check and plan a component.
 
     Raises NotWasm, InvalidProgram, UnsupportedFeature or ProgramTooLarge, which tell the offset.
     """
-    component = read_component(data)
-    checking = Evaluator(data, Checking())
-    checking.root(component)
+    component, modules = check_component(data)
     assembly = Assembly(data, parents=[None])
     world = Assembling(assembly)
-    scope = Evaluator(data, world, checking.modules).root(component)
+    scope = Evaluator(data, world, modules).root(component)
     for name, item in scope.exports.items.items():
         _export(world, (), name, item)
-    _refuse_exceptions(checking.modules.values())
-    writer = _Writer(world, checking.modules)
+    _refuse_exceptions(modules.values())
+    writer = _Writer(world, modules)
     plan = writer.plan()
     size = len(p.encode(plan))
     if size > MAX_PLAN:
         raise ProgramTooLarge(
             f"the component's interfaces take {size} bytes", cause=f"at most {MAX_PLAN} are allowed"
         )
-    return Planned(assembly, plan, writer.references, checking.modules)
+    return Planned(assembly, plan, writer.references, modules)
 
 
 def _refuse_exceptions(modules: Iterable[CoreModule]) -> None:

@@ -28,6 +28,7 @@ from wasmind.component.abi.lift import Lifter
 from wasmind.component.abi.lower import Lowerer
 from wasmind.component.abi.transcode import text_loader, text_storer
 from wasmind.component.plan import Adapter
+from wasmind.errors import GuestTrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,14 @@ def adapt(
     back = text_storer(there.encoding, here.encoding)
     lower_result = answer(Lowerer(back, resources, here.instance), kind.result, lowered)
 
+    to_itself = here.instance == there.instance
+
     def enter(guest: Any, *flat: Any) -> Any:
         a, b = _refreshed(guest, caller), _refreshed(guest, callee)
         if not a.instance.may_leave:
             cannot_leave()
+        if to_itself:
+            raise GuestTrap("a component called a function that it lifts itself, while it was running")
         enter_instances([b.instances[each] for each in entered])
         call = Call(Scope(), [])
         outer, a.lenders = a.lenders, call.lent

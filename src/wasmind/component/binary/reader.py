@@ -261,7 +261,12 @@ class _Reader:
         name = cursor.name()
         if not is_valid(name):
             raise cursor.fail(f"{name!r} is neither a plain name nor an interface's", start)
-        attributes = dict(self.attribute(cursor) for _ in range(cursor.count())) if code == 2 else {}
+        attributes: dict[int, str] = {}
+        for _ in range(cursor.count() if code == 2 else 0):
+            kind, text = self.attribute(cursor)
+            if kind in attributes:
+                raise cursor.fail("an attribute of a name is there twice", start)
+            attributes[kind] = text
         implements = attributes.get(0)
         if implements is not None and not (is_interface(implements) and is_plain(name)):
             raise cursor.fail("only what has a plain name implements an interface", start)

@@ -37,7 +37,6 @@ def lift(scope: Scope, definition: CanonLift) -> FuncItem:
     core = scope.core(Sort.CORE_FUNC, definition.function)
     shape = signature(kind.type, "lift")
     flat = CoreFunction(shape.params, shape.results)
-    _expect(core, flat, "the lifted function")
     params, result = _pointers(kind)
     options = _options(
         scope,
@@ -45,6 +44,7 @@ def lift(scope: Scope, definition: CanonLift) -> FuncItem:
         memory=params or result or shape.params_in_memory or shape.result_in_memory,
         realloc=params or shape.params_in_memory,
     )
+    _expect(core, flat, "the lifted function")
     post = _function(scope, definition.options.post_return, CoreFunction(flat.results, ()), "post-return")
     return FuncItem(kind, Lifted(kind.type, core.source, flat, options, post))
 

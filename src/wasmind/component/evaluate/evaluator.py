@@ -79,12 +79,16 @@ class Evaluator:
     def run_component(self, component: d.Component, parent: Scope | None, give: Give, instance: int) -> Scope:
         """Evaluate a component's definitions, as one instance of it."""
         scope = Scope(parent, is_type=False, instance=instance, give_import=give)
+        scope.checks = not self.world.concrete
         self._run(scope, component.body)
         return scope
 
-    def run_type(self, item: BodyItem, give_import: Give | None, give_export: Give) -> Scope:
+    def run_type(
+        self, item: BodyItem, give_import: Give | None, give_export: Give, *, checks: bool = False
+    ) -> Scope:
         """Evaluate the declarations of a component or instance type."""
         scope = Scope(item.scope, is_type=True, give_import=give_import, give_export=give_export)
+        scope.checks = checks
         self._run(scope, item.body)
         return scope
 
@@ -246,7 +250,7 @@ class Evaluator:
             case d.InstanceTypeDef() | d.ComponentTypeDef():
                 item = BodyItem(kind.body, scope, isinstance(kind, d.ComponentTypeDef))
                 if not self.world.concrete:
-                    inner = self.run_type(item, fresh(self, ()), fresh(self, ()))
+                    inner = self.run_type(item, fresh(self, ()), fresh(self, ()), checks=item.component)
                     item.resources = inner.refers
             case _:
                 item = define_value(kind, scope.type)
@@ -277,11 +281,9 @@ class Evaluator:
             raise InvalidProgram("an instance type imports")
         item = scope.give_import(definition.name, definition.type, scope)
         scope.imports.add(definition.name, item)
-        if not scope.is_type and not self.world.concrete:
-            if not exposed(item, scope.imports.types):
-                raise InvalidProgram(
-                    f"the import {definition.name!r} uses a type that is not imported by a name"
-                )
+        _check_implements(definition.name, definition.implements, item)
+        if scope.checks:
+            self._check_exposed(f"import {definition.name!r}", item, scope.imports.types)
             scope.imports.types |= names(item)
         scope.add(definition.type.sort, item)
 
@@ -293,15 +295,13 @@ class Evaluator:
             if not self.world.concrete and isinstance(item, ResourceItem | InstanceItem):
                 # From here on, only what the ascribed type says is known.
                 item = make(self, (), name, definition.type, scope)
-        elif isinstance(item, ResourceItem | ValueItem):
+        if isinstance(item, ResourceItem | ValueItem):
             item = renamed(item)
+        _check_implements(name, definition.implements, item)
         if self.world.concrete:
             self._name_resources("", name, item)
         else:
-            if not exposed(item, scope.imports.types | scope.exports.types):
-                raise InvalidProgram(
-                    f"the export {name!r} uses a type that is not exported by a name before it"
-                )
+            self._check_exposed(f"export {name!r}", item, scope.imports.types | scope.exports.types)
             scope.exports.types |= names(item)
             if isinstance(item, ValueItem) and item.borrows:
                 raise InvalidProgram(f"the exported type {name!r} has a borrowed handle in it")
@@ -320,8 +320,20 @@ class Evaluator:
         if scope.give_export is None:
             raise InvalidProgram("an export is declared outside of a type")
         item = scope.give_export(definition.name, definition.type, scope)
+        _check_implements(definition.name, definition.implements, item)
+        if scope.checks:
+            types = scope.imports.types | scope.exports.types
+            self._check_exposed(f"export {definition.name!r}", item, types)
+            scope.exports.types |= names(item)
         scope.exports.add(definition.name, item)
         scope.add(definition.type.sort, item)
+
+    def _check_exposed(self, what: str, item: Item, types: set[TypeItem]) -> None:
+        shown = item
+        if isinstance(item, BodyItem) and not item.component:
+            shown = InstanceItem(self.run_type(item, None, fresh(self, ())).exports.items)
+        if not exposed(shown, types):
+            raise InvalidProgram(f"the {what} uses a type that has no name outside")
 
 
 _CORE_ITEMS = (Sort.CORE_FUNC, Sort.CORE_TABLE, Sort.CORE_MEMORY, Sort.CORE_GLOBAL, Sort.CORE_TAG)
@@ -332,6 +344,11 @@ _CORE_KINDS = {
     "CoreGlobal": Sort.CORE_GLOBAL,
     "CoreTag": Sort.CORE_TAG,
 }
+
+
+def _check_implements(name: str, implements: str | None, item: Item) -> None:
+    if implements is not None and not isinstance(item, InstanceItem):
+        raise InvalidProgram(f"{name!r} implements an interface and is no instance")
 
 
 def _core_sort(item: CoreItem) -> Sort:

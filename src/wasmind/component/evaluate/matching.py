@@ -35,7 +35,9 @@ class Runs(Protocol):
 
     world: World
 
-    def run_type(self, item: BodyItem, give_import: Give | None, give_export: Give) -> Scope:
+    def run_type(
+        self, item: BodyItem, give_import: Give | None, give_export: Give, *, checks: bool = False
+    ) -> Scope:
         """Evaluate the body of a component or instance type."""
 
     def instantiate(
@@ -116,11 +118,10 @@ def _fit_type(runs: Runs, name: str, item: TypeItem, desc: ExternDesc, scope: Sc
     if desc.index is None:
         if not isinstance(item, ResourceItem):
             raise InvalidProgram(f"the type {name!r} is no resource type")
-        return renamed(item)
-    wanted = scope.type(desc.index)
-    if not same_type(runs, item, wanted):
+        return item
+    if not same_type(runs, item, scope.type(desc.index)):
         raise InvalidProgram(f"the type {name!r} is another type than is expected")
-    return renamed(wanted)
+    return item
 
 
 def same_type(runs: Runs, one: TypeItem, other: TypeItem) -> bool:

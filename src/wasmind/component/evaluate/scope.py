@@ -30,6 +30,7 @@ class Scope:
     """Index spaces that grow as definitions are evaluated; `parent` is the scope around this one."""
 
     __slots__ = (
+        "checks",
         "exports",
         "give_export",
         "give_import",
@@ -57,6 +58,8 @@ class Scope:
         """The component instance that is made."""
         self.give_import = give_import
         self.give_export = give_export
+        self.checks = False
+        """Whether types must have names to be seen from outside."""
         self.spaces: dict[Sort, list[AnyItem]] = {sort: [] for sort in Sort}
         self.imports = Names("import")
         self.exports = Names("export")
