@@ -10,17 +10,18 @@ from wasmind.sandbox import ffi
 from wasmind.sandbox.memory import Memory
 
 if TYPE_CHECKING:
-    from wasmind.sandbox.program import Function, Program
+    from wasmind.sandbox.guest import Guest
+    from wasmind.sandbox.program import Function
 
 
 class Callbacks:
     """The exports of one instance, each looked up once. `instance` is the address of its
     `wasmtime_instance_t`."""
 
-    __slots__ = ("_context", "_handles", "_instance", "_memories", "_program")
+    __slots__ = ("_context", "_guest", "_handles", "_instance", "_memories")
 
-    def __init__(self, program: Program, context: int, instance: int) -> None:
-        self._program = program
+    def __init__(self, guest: Guest[Any], context: int, instance: int) -> None:
+        self._guest = guest
         self._memories: dict[str, tuple[Memory, ctypes.Array[ctypes.c_char]]] = {}
         self._context = context
         self._instance = instance
@@ -46,10 +47,15 @@ class Callbacks:
         if export not in self._memories:
             item = self._item(export)
             memory = Memory()
-            moves = self._program.engine.room.profile.moves
-            memory.attach(self._context, ctypes.addressof(item) + ffi.EXTERN_OFFSET, moves)
+            moves = self._guest.program.engine.room.profile.moves
+            memory.attach(self._context, ctypes.addressof(item) + ffi.EXTERN_OFFSET, moves, self._guest)
             self._memories[export] = memory, item
         return self._memories[export][0]
+
+    def refresh(self) -> None:
+        """The guest is about to be suspended: see the memories as they are now."""
+        for memory, _ in self._memories.values():
+            memory.refresh()
 
     def close(self) -> None:
         """The instance is gone: its memories are detached."""
@@ -57,7 +63,7 @@ class Callbacks:
             memory.detach()
 
     def _find(self, export: str) -> tuple[Function, ctypes.Array[ctypes.c_char]]:
-        found = self._handles[export] = self._program.function(export), self._item(export)
+        found = self._handles[export] = self._guest.program.function(export), self._item(export)
         return found
 
     def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:

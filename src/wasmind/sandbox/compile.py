@@ -40,6 +40,7 @@ class CompileLimits(msgspec.Struct, frozen=True):
     stack: int = 1 << 20
 
 
+_MOST_CAUSE = 500
 DEFAULT_LIMITS = CompileLimits()
 
 
@@ -177,7 +178,7 @@ class _Compilation:
             ]
             raise NotWasm(
                 "the module is not valid, or uses a feature that is not offered",
-                cause=printable(": ".join(chain)),
+                cause=printable(": ".join(chain), _MOST_CAUSE),
             )
         if status in (-signal.SIGXCPU, -signal.SIGKILL):
             raise ProgramTooLarge(

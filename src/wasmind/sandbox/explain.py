@@ -51,6 +51,14 @@ def too_large(program: Program, limits: Limits) -> LimitExceeded:
     )
 
 
+def would_wait(host: HostFunction) -> GuestTrap:
+    """A host function that would wait was called where nothing can be suspended."""
+    return GuestTrap(
+        f"{host} would wait",
+        cause="it was called by guest code that the host is calling back, which cannot be suspended",
+    )
+
+
 def host_failed(host: HostFunction, error: BaseException) -> GuestTrap:
     """A host function raised something that is no answer to a guest: the guest ends, the process goes on."""
     failure = GuestTrap(

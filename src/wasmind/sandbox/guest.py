@@ -9,11 +9,11 @@ from gc import isenabled as gc_enabled
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from wasmind.errors import GuestTrap, NodeError, WasmindError
+from wasmind.errors import NodeError, WasmindError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.binding import Wait, current
 from wasmind.sandbox.callbacks import Callbacks
-from wasmind.sandbox.explain import budget_spent, exited, host_failed, too_large
+from wasmind.sandbox.explain import budget_spent, exited, host_failed, too_large, would_wait
 from wasmind.sandbox.figures import Figures
 from wasmind.sandbox.memory import Memory
 from wasmind.sandbox.scratch import (
@@ -115,7 +115,7 @@ class Guest(Generic[Host]):
         name, context = self.program.memory_name, self._context
         if name and context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
             moves = self._engine.room.profile.moves
-            self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, moves)
+            self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, moves, self)
 
     def _open(self) -> tuple[Scratch, Tier]:
         """Make the store, in which instances are made."""
@@ -166,11 +166,10 @@ class Guest(Generic[Host]):
         """
         if current.guest is not None:
             raise NodeError("a guest cannot be run from inside a host function")
-        engine, memory = self._engine, self.memory
+        engine = self._engine
         ticker, meter = engine.ticker, engine.meter
         done: bool = False
         current.guest = self
-        memory.asks = True
         collects = gc_enabled()
         if collects:
             gc_disable()
@@ -187,7 +186,6 @@ class Guest(Generic[Host]):
             if held > engine.tick_ns and self._clock is perf_counter_ns:
                 held = meter.charge(held)
             self.figures.cpu_ns += held
-            memory.asks = done
             current.guest = None
             if collects:
                 gc_enable()
@@ -313,6 +311,11 @@ class Guest(Generic[Host]):
             else:  # no fiber may be dropped from inside another's host function
                 self._engine.orphans.append(self)
 
+    @property
+    def suspended(self) -> bool:
+        """Whether the guest is in a call that does not run just now."""
+        return self._future != 0 and current.guest is not self
+
     # --- for host functions ---------------------------------------------------------------------------------
 
     def exit(self, code: int) -> NoReturn:
@@ -348,18 +351,17 @@ class Guest(Generic[Host]):
         if self._scratch is None:
             raise NodeError("the guest was not started, or has ended")
         if self._callbacks is None:
-            self._callbacks = Callbacks(self.program, self._context, self._scratch.address + INSTANCE)
+            self._callbacks = Callbacks(self, self._context, self._scratch.address + INSTANCE)
         return self._callbacks
 
     def suspend(self, wait: Wait) -> int:
         """Keep what a host function waits for; returns the address of the flag that ends the wait."""
         if self.nested or self._scratch is None:
             wait.dispose()
-            raise GuestTrap(
-                f"{wait.host} would wait",
-                cause="it was called by guest code that the host is calling back, which cannot be suspended",
-            )
+            raise would_wait(wait.host)
         self.memory.refresh()
+        if self._callbacks is not None:
+            self._callbacks.refresh()
         self._scratch.view[FLAG] = 0
         self._waiting = wait
         return self._scratch.address + FLAG

@@ -186,7 +186,8 @@ class LinkedGuest(Guest[Host]):
         if step == number and scratch is not None:
             at = scratch.address + MEMORY
             self.find(step, export.encode(), at)
-            self.memory.attach(self._context, at + ffi.EXTERN_OFFSET, self._engine.room.profile.moves)
+            moves = self._engine.room.profile.moves
+            self.memory.attach(self._context, at + ffi.EXTERN_OFFSET, moves, self)
 
     async def call(self, export: str, *values: float) -> tuple[Any, ...]:
         """Call an export, as `Guest.call` does."""
@@ -199,21 +200,22 @@ class LinkedGuest(Guest[Host]):
 
     def _back(self) -> Callbacks:
         if self._callbacks is None and self._scratch is not None:
-            self._callbacks = LinkedCallbacks(self, self._context)
+            self._callbacks = LinkedCallbacks(self, self._linked.places, self._context)
         return super()._back()
 
 
 class LinkedCallbacks(Callbacks):
     """The exports of a linked program, whichever instance they are of."""
 
-    __slots__ = ("_guest",)
+    __slots__ = ("_find_export", "_places")
 
-    def __init__(self, guest: LinkedGuest[Any], context: int) -> None:
-        super().__init__(guest.program, context, 0)
-        self._guest = guest
+    def __init__(self, guest: LinkedGuest[Any], places: Mapping[str, tuple[int, str]], context: int) -> None:
+        super().__init__(guest, context, 0)
+        self._places = places
+        self._find_export = guest.find
 
     def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:
         item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
-        step, name = self._guest._linked.places[export]
-        self._guest.find(step, name.encode(), ctypes.addressof(item))
+        step, name = self._places[export]
+        self._find_export(step, name.encode(), ctypes.addressof(item))
         return item

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wasmind.errors import MemoryFault, MissingMemory
 from wasmind.sandbox import ffi
@@ -25,29 +25,36 @@ _f64 = Struct("<d")
 _EMPTY = memoryview(b"")
 
 
+class Owner(Protocol):
+    """The guest whose memory it is."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether its fiber is suspended, so that Wasmtime must not be asked about it."""
+
+
 class Memory:
     """One guest's memory, from address 0 to `size`.
 
     Addresses and lengths come from the guest and may be anything; an access that is not wholly inside raises
     MemoryFault. The bounds are kept here and asked for again when an access misses them, since memory only
     grows. Where memory may move as it grows (`moves`), they are asked for before each access. While the guest
-    is suspended nothing grows, and Wasmtime must not be asked.
+    is suspended nothing grows, and Wasmtime is not asked.
     """
 
-    __slots__ = ("_context", "_handle", "_moves", "_view", "asks", "size")
+    __slots__ = ("_context", "_handle", "_moves", "_owner", "_view", "size")
 
     def __init__(self) -> None:
         self._view = _EMPTY
         self._handle = 0
         self._context = 0
         self._moves = False
+        self._owner: Owner | None = None
         self.size = 0
-        self.asks = False
-        """Whether Wasmtime may be asked: only while the guest's fiber runs, or has ended."""
 
-    def attach(self, context: int, handle: int, moves: bool) -> None:
+    def attach(self, context: int, handle: int, moves: bool, owner: Owner) -> None:
         """Begin: `handle` is the address of a `wasmtime_memory_t` that outlives this."""
-        self._context, self._handle, self._moves = context, handle, moves
+        self._context, self._handle, self._moves, self._owner = context, handle, moves, owner
         self.refresh()
 
     @property
@@ -62,29 +69,30 @@ class Memory:
 
     def detach(self) -> None:
         """End: every later access is a fault."""
-        self._view, self._handle, self.asks, self._moves = _EMPTY, 0, False, False
+        self._view, self._handle, self._moves, self._owner = _EMPTY, 0, False, None
 
     def refresh(self) -> None:
-        """Ask Wasmtime for the bounds; nothing when there is no memory."""
-        if self._handle:
-            size = ffi.memory_size(self._context, self._handle)
-            if size != self.size or self._moves or not self._view:
-                self._view = (
-                    _over(ffi.memory_data(self._context, self._handle), size, _WRITABLE) if size else _EMPTY
-                )
-                self.size = size
+        """Ask Wasmtime for the bounds, if it may be asked; nothing when there is no memory."""
+        owner = self._owner
+        if owner is None or owner.suspended:
+            return
+        size = ffi.memory_size(self._context, self._handle)
+        if size != self.size or self._moves or not self._view:
+            self._view = (
+                _over(ffi.memory_data(self._context, self._handle), size, _WRITABLE) if size else _EMPTY
+            )
+            self.size = size
 
     def _reach(self, pointer: int, length: int) -> memoryview:
         """Return a view that holds `length` bytes at `pointer`. Raises MemoryFault."""
-        if self._moves and self.asks:
+        if self._moves:
             self.refresh()
         if pointer >= 0 and length >= 0:
             if pointer + length <= len(self._view):
                 return self._view
-            if self.asks:
-                self.refresh()
-                if pointer + length <= len(self._view):
-                    return self._view
+            self.refresh()
+            if pointer + length <= len(self._view):
+                return self._view
         raise self._fault(pointer, length)
 
     def _fault(self, pointer: int, length: int) -> MemoryFault:

@@ -47,11 +47,12 @@ class Profile(NamedTuple):
     name: str
     reservation: int
     guard: int
+    growth: int
     moves: bool
 
 
-ROOMY: Final = Profile("roomy", 4 * _GIB, 32 << 20, moves=False)
-CRAMPED: Final = Profile("cramped", 0, 64 << 10, moves=True)
+ROOMY: Final = Profile("roomy", 4 * _GIB, 32 << 20, 0, moves=False)
+CRAMPED: Final = Profile("cramped", 0, 64 << 10, 1 << 20, moves=True)
 PROFILES: Final = {profile.name: profile for profile in (ROOMY, CRAMPED)}
 
 
@@ -118,6 +119,7 @@ def configure(profile: Profile, stack: int) -> int:
     ffi.config_set(config, "memory_reservation", profile.reservation)
     ffi.config_set(config, "memory_guard_size", profile.guard)
     ffi.config_set(config, "memory_may_move", profile.moves)
+    ffi.config_set(config, "memory_reservation_for_growth", profile.growth)
     ffi.config_set(config, "max_wasm_stack", stack)
     ffi.config_set(config, "async_stack_size", stack + _HOST_STACK)
     for feature in _OFF:

@@ -105,7 +105,7 @@ def _frame(frame: int) -> str:
     return f"{printable(ctypes.string_at(vec.data, vec.size).decode('utf-8', 'replace'))} (at {offset:#x})"
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = _MOST_NAME) -> str:
     """A guest's text on one line of a log: control and escape characters shown, its length bounded."""
-    short = text if len(text) <= _MOST_NAME else text[:_MOST_NAME] + "…"
+    short = text if len(text) <= most else text[:most] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in short)
