@@ -86,6 +86,18 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path: Path) -> None:
         assert not list(Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")).glob(f"wasmind-*{process.pid}*"))
 
 
+def test_ctrl_c_while_it_measures_ends_it(tmp_path: Path) -> None:
+    with demo(tmp_path, "--seconds", "60") as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("rocket"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "Traceback" not in log
+
+
 # --- what it serves and where -------------------------------------------------------------------------------
 
 

@@ -177,6 +177,9 @@ class _Demo:
                 showing.result()
                 if not self._options.once:
                     await serving
+        except (OSError, EOFError):
+            if supervisor.status().phase != "draining":  # it was told to end, and connections end with it
+                raise
         finally:
             showing.cancel()
             if not serving.done():
