@@ -74,5 +74,5 @@ def allow_calls(profile: Profile, *, loading: bool) -> None:
         allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))
         # The next phase's filter is put on top of this one.
         allow("seccomp")
-        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NO_NEW_PRIVS))
+        allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NO_NEW_PRIVS), sc.Arg(1, sc.EQ, 1))
     rules.load()

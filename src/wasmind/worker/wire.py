@@ -166,9 +166,9 @@ _encoder = msgspec.msgpack.Encoder()
 decode_to_worker: Callable[[bytes | bytearray | memoryview], ToWorker] = msgspec.msgpack.Decoder(
     ToWorker
 ).decode
-"""Read a frame's body in the worker. Raises msgspec.MsgspecError."""
+"""Read a frame's body in the worker. Raises msgspec.MsgspecError, UnicodeDecodeError."""
 decode_to_edge: Callable[[bytes | bytearray | memoryview], ToEdge] = msgspec.msgpack.Decoder(ToEdge).decode
-"""Read a frame's body, which may hold anything, in the edge. Raises msgspec.MsgspecError."""
+"""Read a frame's body, which may hold anything, in the edge. Raises as above."""
 
 
 class FrameTooLargeError(ValueError):

@@ -1,0 +1,177 @@
+"""A worker that was taken over: confined as every worker, it then tries what an attacker would.
+
+Run as a program with the path of a model, of a file that is not the worker's, and the phase (`load` or `serve`).
+Prints one JSON object: for each attempt the errno's name, or "done" if nothing stopped it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+libc = ctypes.CDLL(None, use_errno=True)
+X86 = {
+    "ptrace": 101,
+    "process_vm_readv": 310,
+    "pidfd_open": 434,
+    "pidfd_send_signal": 424,
+    "io_uring_setup": 425,
+    "bpf": 321,
+    "unshare": 272,
+    "userfaultfd": 323,
+    "perf_event_open": 298,
+    "keyctl": 250,
+    "add_key": 248,
+    "memfd_create": 319,
+    "personality": 135,
+    "mount": 165,
+    "chroot": 161,
+    "setns": 308,
+    "execveat": 322,
+    "clone3": 435,
+    "fork": 57,
+    "vfork": 58,
+    "shmget": 29,
+    "mq_open": 240,
+    "kexec_load": 246,
+    "init_module": 175,
+    "open_by_handle_at": 304,
+    "name_to_handle_at": 303,
+    "rt_sigqueueinfo": 129,
+    "tkill": 200,
+    "setpriority": 141,
+    "sched_setaffinity": 203,
+    "seccomp_notify": 317,
+}
+
+
+def call(name: str, *arguments: Any) -> None:
+    ctypes.set_errno(0)
+    if libc.syscall(X86[name], *arguments) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def in_libc(name: str, *arguments: Any) -> None:
+    ctypes.set_errno(0)
+    if getattr(libc, name)(*arguments) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def executable_page() -> None:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+
+
+def page_made_executable() -> None:
+    page = mmap.mmap(-1, 4096)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    in_libc("mprotect", ctypes.c_void_p(address), 4096, 5)
+
+
+def new_thread() -> None:
+    threading.Thread(target=len, args=("",)).start()
+
+
+def attempts(model: str, secret: str, parent: int) -> dict[str, Callable[[], Any]]:
+    directory = os.path.dirname(model)
+    others: dict[str, Callable[[], Any]] = {
+        "read /etc/passwd": lambda: open("/etc/passwd").read(),
+        "read a file beside the model": lambda: open(secret).read(),
+        "read its parent's memory": lambda: open(f"/proc/{parent}/mem", "rb"),
+        "read its parent's environment": lambda: open(f"/proc/{parent}/environ", "rb"),
+        "read its own environment": lambda: open("/proc/self/environ", "rb"),
+        "list the model's directory": lambda: os.listdir(directory),
+        "list the root": lambda: os.listdir("/"),
+        "write to the model": lambda: open(model, "ab"),
+        "make a file": lambda: open(os.path.join(directory, "new"), "wb"),
+        "make a link": lambda: os.symlink("/etc", os.path.join(directory, "link")),
+        "remove the model": lambda: os.unlink(model),
+        "rename the model": lambda: os.rename(model, model + "x"),
+        "change the model's mode": lambda: os.chmod(model, 0o777),
+        "open an INET socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+        "open a UDP socket": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+        "open a Unix socket": lambda: socket.socket(socket.AF_UNIX),
+        "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "make a socket pair": socket.socketpair,
+        "fork": os.fork,
+        "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+        "exec": lambda: os.execv("/bin/true", ["true"]),
+        "signal its parent": lambda: os.kill(parent, signal.SIGTERM),
+        "signal everyone": lambda: os.kill(-1, signal.SIGTERM),
+        "signal its parent's thread": lambda: in_libc("tgkill", parent, parent, signal.SIGTERM),
+        "have the kernel signal its parent": lambda: in_libc("fcntl", 2, 8, parent),
+        "choose the signal for that": lambda: in_libc("fcntl", 2, 10, signal.SIGKILL),
+        "change its parent's limits": lambda: in_libc("prlimit", parent, 7, ctypes.create_string_buffer(16), None),
+        "be debugged by none, debug its parent": lambda: call("ptrace", 16, parent, 0, 0),
+        "make executable memory": executable_page,
+        "make memory executable": page_made_executable,
+        "load a library": lambda: ctypes.CDLL("libanl.so.1"),
+        "drop no_new_privs": lambda: in_libc("prctl", 38, 0, 0, 0, 0),
+        "become dumpable": lambda: in_libc("prctl", 4, 1, 0, 0, 0),
+        "outlive its parent": lambda: in_libc("prctl", 1, 0, 0, 0, 0),
+        "become another user": lambda: os.setuid(12345),
+    }
+    with_zeros = set(X86) - {"ptrace", "pidfd_send_signal", "setpriority", "sched_setaffinity", "tkill"}
+    for name in sorted(with_zeros - {"seccomp_notify"}):
+        others[f"call {name}"] = lambda name=name: call(name, 0, 0, 0, 0, 0, 0)
+    others["call pidfd_open"] = lambda: call("pidfd_open", parent, 0)
+    others["call setpriority"] = lambda: call("setpriority", 0, parent, 5)
+    others["call sched_setaffinity"] = lambda: call("sched_setaffinity", parent, 8, b"\1" + bytes(7))
+    others["call tkill"] = lambda: call("tkill", parent, 15)
+    return others
+
+
+def serving_only(model: str) -> dict[str, Callable[[], Any]]:
+    return {
+        "make a thread": new_thread,
+        "open the model again": lambda: open(model, "rb"),
+        "open any file": lambda: open("/dev/null", "rb"),
+        "put a listener on its calls": lambda: call("seccomp_notify", 1, 8, 0),
+    }
+
+
+def outcome(attempt: Callable[[], Any]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    except RuntimeError as error:
+        return str(error)
+    return "done"
+
+
+def main() -> None:
+    model, secret, phase = sys.argv[1:]
+    parent = os.getppid()
+    from wasmind.catalog.files import ModelFile
+    from wasmind.worker import confine
+    from wasmind.worker.spec import WorkerSpec
+    from wasmind.worker.syscalls import Profile
+
+    spec = WorkerSpec(name="m", files=(ModelFile(model, "model"),), encoding="onnx", runtime="onnx")
+    held = confine.begin(spec)
+    confine.before_load(spec, held, Profile())
+    tries = attempts(model, secret, parent)
+    if phase == "serve":
+        confine.before_serve(held, Profile())
+        tries |= serving_only(model)
+    found = {name: outcome(attempt) for name, attempt in tries.items()}
+    found["read the model"] = outcome(lambda: open(model, "rb").read())
+    sys.stdout.write(json.dumps(found))
+    sys.stdout.flush()
+
+
+main()
