@@ -10,6 +10,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support.nodes import NodeProcess
     from wasmind.sandbox import Engine, Program
 
 
@@ -43,3 +44,24 @@ def program(engine: Engine) -> Callable[[str], Program]:
         return loaded[name]
 
     return of
+
+
+@pytest.fixture(scope="session")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that tests share."""
+    from support.nodes import running
+
+    with running(tmp_path_factory.mktemp("node")) as started:
+        yield started
+
+
+@pytest.fixture
+def node(shared_node: NodeProcess) -> Iterator[NodeProcess]:
+    """The shared node, with its own configuration in force again afterwards."""
+    from support.nodes import CONFIG
+
+    before = shared_node.status().generation
+    yield shared_node
+    shared_node.configure(CONFIG)
+    if shared_node.status().generation != before:
+        shared_node.reload()

@@ -94,6 +94,13 @@ async def test_a_model_that_is_refused_is_not_tried_again(tmp_path: Path) -> Non
         assert watched.model.restarts == 0
 
 
+async def test_labels_must_fit_an_output(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    async with served(planned(tmp_path / "linear.onnx", labels=tmp_path / "labels.txt")) as watched:
+        assert watched.states == ["failed"]
+        assert "there are 3 labels, and no output has so many values" in (watched.model.entry.reason or "")
+
+
 async def test_a_stop_while_it_loads_leaves_no_process(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         watched = Watched(planned(tmp_path / "linear.onnx"), Path(directory))

@@ -102,7 +102,7 @@ def test_labels_are_checked(tmp_path: Path) -> None:
 def test_an_edges_figures_carry_their_names_and_units(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     figures = EdgeFigures(registry)
-    function, model = figures.function("classify"), figures.model("digits")
+    function, model = figures.function("classify"), figures.model("digits", "shared")
     function.ended(200, 0.01, 0.002, 0.007, 1 << 20)
     function.ended(502, 0.02, 0.002, 0.0, 1 << 17)
     function.failed("guest-trap")
@@ -116,9 +116,9 @@ def test_an_edges_figures_carry_their_names_and_units(tmp_path: Path) -> None:
     assert found["wasmind_request_failures_total{function=classify,reason=guest-trap}"] == 1
     assert found["wasmind_request_duration_seconds_sum{function=classify}"] == pytest.approx(0.03)
     assert found["wasmind_guest_memory_bytes_bucket{function=classify,le=262144.0}"] == 1
-    assert found["wasmind_inferences_total{model=digits,outcome=success}"] == 1
-    assert found["wasmind_inference_queue_seconds_sum{model=digits}"] == pytest.approx(0.001)
-    assert found["wasmind_inference_compute_seconds_sum{model=digits}"] == pytest.approx(0.004)
+    assert found["wasmind_inferences_total{model=digits,outcome=success,scope=shared}"] == 1
+    assert found["wasmind_inference_queue_seconds_sum{model=digits,scope=shared}"] == pytest.approx(0.001)
+    assert found["wasmind_inference_compute_seconds_sum{model=digits,scope=shared}"] == pytest.approx(0.004)
     assert found["wasmind_requests_running{}"] == 1
 
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmind.node.messages import FunctionEntry, ModelEntry
+    from wasmind.telemetry.figures import EdgeFigures
 
 REMEMBERED_S = 5.0
 """How long a refusal is given again before the supervisor is asked anew: loading costs a process."""
 
-_FILES = {
+BROUGHT = "(bytes)"
+"""What all models that functions brought are called in metrics, so that their number has no bound in them."""
+
+FILES = {
     Encoding.ONNX: ("model.onnx",),
     Encoding.OPENVINO: ("model.xml", "model.bin"),
     Encoding.TENSORFLOW: ("model.pb",),
@@ -39,8 +43,9 @@ _Key: TypeAlias = tuple[str, str, Encoding, Target]
 class Loads:
     """The models from bytes that this worker knows, and the questions to the supervisor that are open."""
 
-    def __init__(self, directory: Path, ask: Callable[[LoadModel], object]) -> None:
+    def __init__(self, directory: Path, ask: Callable[[LoadModel], object], figures: EdgeFigures) -> None:
         """`directory` keeps the files; `ask` sends a question to the supervisor."""
+        self._figures = figures
         self._directory = directory
         self._ask = ask
         self._numbers = count(1)
@@ -54,7 +59,7 @@ class Loads:
         self, function: FunctionEntry, builders: tuple[bytes, ...], encoding: Encoding, target: Target
     ) -> ServedModel:
         """The model of these bytes. Raises what the supervisor answers, InvalidArgument, ModelUnavailable."""
-        if len(builders) > len(_FILES[encoding]):
+        if len(builders) > len(FILES[encoding]):
             raise InvalidArgument(f"{len(builders)} builders for a model in {encoding}")
         digest = await asyncio.to_thread(content_digest, builders)
         key = (function.tenant, digest, encoding, target)
@@ -99,7 +104,7 @@ class Loads:
     async def _load(self, key: _Key, function: FunctionEntry, builders: tuple[bytes, ...]) -> ServedModel:
         tenant, digest, encoding, target = key
         try:
-            path = await asyncio.to_thread(store, self._directory, digest, _FILES[encoding], builders)
+            path = await asyncio.to_thread(store, self._directory, digest, FILES[encoding], builders)
         except OSError as error:
             raise ModelUnavailable("the model's bytes cannot be stored", cause=error.strerror) from error
         request = next(self._numbers)
@@ -118,7 +123,7 @@ class Loads:
         answer = await asked
         if answer.model is None:
             raise answer.failure.error() if answer.failure else NodeError("the supervisor answered nothing")
-        return ServedModel(answer.model)
+        return ServedModel(answer.model, self._figures.model(BROUGHT, tenant))
 
     def _end(self, key: _Key, task: asyncio.Task[ServedModel]) -> None:
         self._loading.pop(key, None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wasmind.edge.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.node.messages import FunctionEntry, ModelEntry
+    from wasmind.telemetry.figures import EdgeFigures
 
 
 class FunctionModels:
@@ -58,8 +59,9 @@ class FunctionModels:
 class NodeModels:
     """All models by id."""
 
-    def __init__(self, loads: Loads) -> None:
+    def __init__(self, loads: Loads, figures: EdgeFigures) -> None:
         self._loads = loads
+        self._figures = figures
         self._served: dict[str, ServedModel] = {}
         self._named: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -70,7 +72,7 @@ class NodeModels:
         for entry in entries:
             served = self._served.get(entry.id)
             if served is None:
-                self._served[entry.id] = ServedModel(entry)
+                self._served[entry.id] = ServedModel(entry, self._figures.model(entry.name, entry.scope))
             else:
                 served.update(entry)
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.backends.process import ProcessBackend
+from wasmind.edge.metered import MeteredBackend
 from wasmind.errors import ModelUnavailable
 from wasmind.nn.graph import Graph
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from wasmind.node.messages import ModelEntry
+    from wasmind.telemetry.figures import ModelMeter
 
 GIVEN_UP = ("stopped", "failed", "quarantined")
 """States that do not end by themselves."""
@@ -23,7 +25,8 @@ class ServedModel:
 
     __slots__ = ("_changed", "backend", "entry", "graph")
 
-    def __init__(self, entry: ModelEntry) -> None:
+    def __init__(self, entry: ModelEntry, meter: ModelMeter) -> None:
+        """`meter` counts its inferences."""
         self.entry = entry
         self.backend = ProcessBackend(
             entry.socket,
@@ -33,7 +36,7 @@ class ServedModel:
             queue=entry.queue,
             when_down=entry.when_down,
         )
-        self.graph = Graph(entry.name, self.backend, entry.deadline_ms / 1000)
+        self.graph = Graph(entry.name, MeteredBackend(self.backend, meter), entry.deadline_ms / 1000)
         self._changed: asyncio.Future[None] | None = None
         self._pass_on(entry)
 

@@ -38,27 +38,29 @@ class EdgeFigures:
             "wasmind_inferences",
             "Inferences ended: success, rejected, canceled, backend, other.",
             "model",
+            "scope",
             "outcome",
         )
         self.inference = registry.histogram(
             "wasmind_inference_duration_seconds",
             "From a guest's compute to its end, transport included.",
             "model",
+            "scope",
         )
         self.queue = registry.histogram(
-            "wasmind_inference_queue_seconds", "Time before a batch ran.", "model"
+            "wasmind_inference_queue_seconds", "Time before a batch ran.", "model", "scope"
         )
         self.compute = registry.histogram(
-            "wasmind_inference_compute_seconds", "Time the framework ran.", "model"
+            "wasmind_inference_compute_seconds", "Time the framework ran.", "model", "scope"
         )
 
     def function(self, name: str) -> FunctionMeter:
         """The figures of one function, bound for the hot path."""
         return FunctionMeter(self, name)
 
-    def model(self, name: str) -> ModelMeter:
+    def model(self, name: str, scope: str) -> ModelMeter:
         """The figures of one model, bound for the hot path."""
-        return ModelMeter(self, name)
+        return ModelMeter(self, name, scope)
 
 
 class FunctionMeter:
@@ -98,21 +100,21 @@ class FunctionMeter:
 class ModelMeter:
     """Counts one model's inferences, as an edge worker sees them."""
 
-    __slots__ = ("_compute", "_duration", "_figures", "_name", "_outcomes", "_queue")
+    __slots__ = ("_compute", "_duration", "_figures", "_labels", "_outcomes", "_queue")
 
-    def __init__(self, figures: EdgeFigures, name: str) -> None:
+    def __init__(self, figures: EdgeFigures, name: str, scope: str) -> None:
         self._figures = figures
-        self._name = name
-        self._duration = figures.inference.of(name)
-        self._queue = figures.queue.of(name)
-        self._compute = figures.compute.of(name)
+        self._labels = (name, scope)
+        self._duration = figures.inference.of(name, scope)
+        self._queue = figures.queue.of(name, scope)
+        self._compute = figures.compute.of(name, scope)
         self._outcomes: dict[str, Number] = {}
 
     def ended(self, outcome: str, seconds: float) -> None:
         """One inference ended: `success`, `rejected`, `canceled`, `backend` or `other`."""
         counted = self._outcomes.get(outcome)
         if counted is None:
-            counted = self._outcomes[outcome] = self._figures.inferences.of(self._name, outcome)
+            counted = self._outcomes[outcome] = self._figures.inferences.of(*self._labels, outcome)
         counted.value += 1
         self._duration.observe(seconds)
 
