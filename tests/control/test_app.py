@@ -93,7 +93,7 @@ def test_metrics_of_all_processes_are_merged(node: NodeProcess) -> None:
     assert grown("wasmind_requests_total", "ask", "200") == 5
     assert grown("wasmind_requests_total", "http", "502") == 1
     assert grown("wasmind_request_duration_seconds_count", "ask") == 5
-    assert grown("wasmind_inferences_total", "linear", "shared", "success") == 5
+    assert grown("wasmind_inferences_total", "linear", "success", "shared") == 5
     assert after["wasmind_model_ready", "linear", "shared"] == 1
     assert after["wasmind_model_memory_bytes", "linear", "shared"] > 10 << 20
     assert after["wasmind_config_generation",] == node.status().generation
