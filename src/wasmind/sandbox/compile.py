@@ -26,6 +26,7 @@ from wasmind.sandbox.trap import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wasmind.sandbox.binary import Outline
     from wasmind.sandbox.interface import Interface
 
 
@@ -93,6 +94,7 @@ class _Compilation:
         found = outline(wasm)
         if self._interfaces is not None:
             check_imports(found, self._interfaces)
+        _check_sizes(found)
         self._cache.prepare()
         digest = hashlib.sha256(wasm).hexdigest()
         profile = settings.room().profile
@@ -193,6 +195,18 @@ class _Compilation:
                 remedy="make the program smaller, or its largest functions",
             )
         raise ProgramError("the compiler failed", cause=f"status {status}: {printable(said.strip()[-100:])}")
+
+
+def _check_sizes(found: Outline) -> None:
+    """Raise ProgramTooLarge for what no engine here has room for, whatever a function's limits are."""
+    largest = max(found.tables, default=0)
+    for what, has, most in (
+        ("memories", len(found.memories), settings.MOST_MEMORIES),
+        ("tables", len(found.tables), settings.MOST_TABLES),
+        ("elements in a table", largest, settings.TABLE_ELEMENTS),
+    ):
+        if has > most:
+            raise ProgramTooLarge(f"the program begins with {has:,} {what}", cause=f"the most is {most:,}")
 
 
 def _size(path: Path) -> int:

@@ -128,17 +128,21 @@ def _given(
 class LinkedGuest(Guest[Host]):
     """One run of a linked program."""
 
-    __slots__ = ("_buffer", "_instances", "_linked")
+    __slots__ = ("_buffer", "_instances", "_linked", "_more")
 
     def __init__(self, program: LinkedProgram, limits: Limits, host: Host) -> None:
         super().__init__(program, limits, host)
         self._linked = program
         self._buffer = ctypes.create_string_buffer(_INSTANCE_SIZE * len(program.steps))
         self._instances = memoryview(self._buffer).cast("B")
+        self._more = 0
+        """How many instances it takes of the pool, besides the one that every guest takes."""
 
     async def start(self) -> None:
         """Make the instances, whose start functions run in their order. Raises as `run` does."""
         scratch, tier = self._open()
+        self._more = len(self._linked.steps) - 1
+        tier.live += self._more
         for number, step in enumerate(self._linked.steps):
             linker = ffi.linker_new(tier.pointer)
             try:
@@ -197,6 +201,13 @@ class LinkedGuest(Guest[Host]):
             held = self._instances[place : place + _INSTANCE_SIZE]
             self._scratch.view[INSTANCE : INSTANCE + _INSTANCE_SIZE] = held
         return await super().call(export, *values)
+
+    def close(self) -> None:
+        """Drop everything, as `Guest.close` does."""
+        more, tier = (self._more, self._tier) if self._store else (0, None)
+        super().close()
+        if tier is not None:
+            tier.live -= more
 
     def _back(self) -> Callbacks:
         if self._callbacks is None and self._scratch is not None:

@@ -20,6 +20,8 @@ WARM_INSTANCES: Final = 256
 """How many guests run in slots that stay resident: twice as fast, at up to `KEEP_RESIDENT` bytes for each
 slot."""
 KEEP_RESIDENT: Final = 128 << 10
+MOST_MEMORIES: Final = 8
+MOST_TABLES: Final = 16
 TABLE_ELEMENTS: Final = 1_000_000
 _HOST_STACK: Final = 1 << 20
 _MAPPINGS_PER_INSTANCE: Final = 5  # two for its stack and the guard page, up to three for its memory
@@ -139,8 +141,8 @@ def use_pool(config: int, instances: int, keep_resident: int) -> None:
         "total_gc_heaps": 0,
         "max_memory_size": MOST_MEMORY,
         "table_elements": TABLE_ELEMENTS,
-        "max_memories_per_module": 8,
-        "max_tables_per_module": 16,
+        "max_memories_per_module": MOST_MEMORIES,
+        "max_tables_per_module": MOST_TABLES,
         "max_core_instance_size": 4 << 20,
         "linear_memory_keep_resident": keep_resident,
         "table_keep_resident": min(keep_resident, 16 << 10),
