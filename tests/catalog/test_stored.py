@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ def test_another_kind(tmp_path: Path) -> None:
     assert stored.read(tmp_path / "value", dict[str, int]) is None
 
 
-def test_a_value_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [stored.write, stored.write_bytes])
+def test_what_cannot_be_written_leaves_the_old_value(write: Callable[..., None], tmp_path: Path) -> None:
     stored.write(tmp_path / "value", 1)
     with pytest.raises(TypeError):
-        stored.write(tmp_path / "value", object())
+        write(tmp_path / "value", object())
     assert stored.read(tmp_path / "value", int) == 1
     assert os.listdir(tmp_path) == ["value"]
 

@@ -121,6 +121,13 @@ def test_a_taken_port_is_told_and_another_taken(capsys: pytest.CaptureFixture[st
     assert run._free_port(taken, None, Steps()) == taken
 
 
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(NodeError, match="cannot be prepared in") as caught:
+        run.run(run.Options(directory=tmp_path / "taken"))
+    assert "--dir" in caught.value.explain()
+
+
 def test_a_file_that_is_no_photo(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no photo")

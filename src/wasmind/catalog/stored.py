@@ -1,4 +1,7 @@
-"""Small values kept as MessagePack files: what was found out once and can be found out again."""
+"""Files written whole or not at all, and small values kept in them as MessagePack.
+
+The values are what was found out once and can be found out again.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,17 @@ def read(path: Path, kind: type[Value]) -> Value | None:
 
 
 def write(path: Path, value: object) -> None:
-    """Put `value` into `path`, whole or not at all, whatever else writes there. Raises OSError."""
+    """Put `value` into `path`, as `write_bytes` does. Raises OSError."""
+    write_bytes(path, msgspec.msgpack.encode(value))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put `data` into `path`, whole or not at all, whatever else writes there. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(value))
+            file.write(data)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasmind.catalog.stored import write_bytes
 from wasmind.demo import CLASSES
 from wasmind.demo.packages import file_of
 from wasmind.errors import ModelLoadFailed, WasmindError
@@ -65,14 +64,13 @@ def prepare(directory: Path, progress: Callable[[str], None] = lambda _: None) -
     ):
         return prepared
 
-    directory.mkdir(parents=True, exist_ok=True)
     recipe.unlink(missing_ok=True)
     progress("Reading the weights, without running their pickle")
     model = _model(weights, progress)
     progress(f"Writing the model and its {CLASSES} labels")
-    _write(prepared.model, model)
-    _write(prepared.labels, "".join(f"{label}\n" for label in _labels(names)).encode())
-    _write(recipe, expected.encode())
+    write_bytes(prepared.model, model)
+    write_bytes(prepared.labels, "".join(f"{label}\n" for label in _labels(names)).encode())
+    write_bytes(recipe, expected.encode())
     return prepared
 
 
@@ -112,14 +110,6 @@ def _recipe(names: Path) -> str:
     """What the prepared files follow from: this package's code, and the other packages' files."""
     code = [Path(__file__).with_name(name) for name in ("prepare.py", "torch_file.py", "efficientnet.py")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in (*code, names))).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put `data` into `path`, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
 
 
 def main(arguments: list[str]) -> int:

@@ -62,17 +62,22 @@ def run(options: Options) -> int:
     steps = Steps()
     directory = options.directory.absolute()
     with steps.shown():
-        prepared = prepare(directory, steps.step)
-        steps.step("Converting photos")
-        converted = _convert(options.photos or photos())
-        sample = directory / f"{Path(converted[0].name).stem}.rgb"
-        sample.write_bytes(converted[0].rgb)
-        steps.done()
-        ports = tuple(
-            _free_port(wanted, chosen, steps)
-            for wanted, chosen in ((8080, options.port), (8090, options.api_port))
-        )
-        config = configuration(directory, prepared, *ports)
+        try:
+            prepared = prepare(directory, steps.step)
+            steps.step("Converting photos")
+            converted = _convert(options.photos or photos())
+            sample = directory / f"{Path(converted[0].name).stem}.rgb"
+            sample.write_bytes(converted[0].rgb)
+            steps.done()
+            port = _free_port(8080, options.port, steps)
+            api_port = _free_port(8090, options.api_port, steps)
+            config = configuration(directory, prepared, port, api_port)
+        except OSError as error:
+            raise NodeError(
+                f"the demo cannot be prepared in {directory}",
+                cause=str(error),
+                remedy="choose another directory with --dir",
+            ) from error
         _Demo(options, config, converted, sample, steps).serve()
     return 0
 

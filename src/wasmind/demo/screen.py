@@ -26,7 +26,7 @@ class Steps:
     """Shows each step while it is done, with its time once it is."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status = self._console.status("")
         self._current: tuple[str, float] | None = None
 
