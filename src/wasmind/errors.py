@@ -155,6 +155,12 @@ class MethodNotAllowed(RequestError):
         self.allowed = allowed
 
 
+class HeadersTooLarge(RequestError):
+    """The request's line and headers are more than a request may have."""
+
+    code, title, status = "headers-too-large", "Request head too large", 431
+
+
 class BodyTimeout(RequestError):
     """The request's body stalled."""
 

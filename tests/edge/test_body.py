@@ -8,43 +8,36 @@ import msgspec
 import pytest
 
 from wasmind.config import Limits, Size
-from wasmind.edge.body import TINY_FREE, RequestBody
+from wasmind.edge.body import WINDOW, RequestBody, broken_off
 from wasmind.edge.request import Head
 from wasmind.errors import BodyTimeout, BodyTooLarge, RequestError
 
-END = {"type": "http.request", "body": b"", "more_body": False}
-GONE = {"type": "http.disconnect"}
+
+class Flow:
+    """The connection's side, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.invited = 0
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def flow(self) -> None:
+        self.held -= 1
+
+    def invite(self) -> None:
+        self.invited += 1
 
 
-def part(data: bytes, more: bool = True) -> dict[str, Any]:
-    return {"type": "http.request", "body": data, "more_body": more}
-
-
-class Client:
-    """The server's side of a request: messages that come when the test says so."""
-
-    def __init__(self, *messages: dict[str, Any]) -> None:
-        self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.asked = 0
-        for message in messages:
-            self.queue.put_nowait(message)
-
-    def receive(self) -> asyncio.Future[dict[str, Any]]:
-        self.asked += 1
-        return asyncio.ensure_future(self.queue.get())
-
-
-def body_of(
-    client: Client, *, length: int | None = None, chunked: bool = False, **limits: Any
-) -> RequestBody:
-    headers = [(b"host", b"h")]
-    if length is not None:
-        headers.append((b"content-length", b"%d" % length))
-    if chunked:
-        headers.append((b"transfer-encoding", b"chunked"))
-    scope = {"method": "POST", "path": "/", "raw_path": b"/", "headers": headers, "http_version": "1.1"}
-    settings = msgspec.structs.replace(Limits(), **limits)
-    return RequestBody(client.receive, Head(scope), settings, asyncio.get_running_loop())
+def body_of(flow: Flow | None = None, *, length: int | None = None, **limits: Any) -> RequestBody:
+    body = RequestBody(flow or Flow())
+    framing = (
+        [(b"transfer-encoding", b"chunked")] if length is None else [(b"content-length", b"%d" % length)]
+    )
+    head = Head(b"POST", b"/", [(b"host", b"h"), *framing], "1.1")
+    body.allow(head, msgspec.structs.replace(Limits(), **limits))
+    return body
 
 
 async def whole(body: RequestBody) -> bytes:
@@ -54,178 +47,150 @@ async def whole(body: RequestBody) -> bytes:
     return b"".join(parts)
 
 
-async def test_a_request_without_a_body_is_never_asked_for_one() -> None:
-    client = Client()
-    body = body_of(client)
-    body.begin()
-    assert await whole(body) == b""
-    assert client.asked == 0
+async def test_what_came_is_received_and_then_the_end() -> None:
+    body = body_of()
+    body.put(b"abc")
+    body.put(b"de")
+    body.end()
+    assert await body.receive() == b"abcde", "small parts are put together"
+    assert await body.receive() == b""
+    assert await body.receive() == b""
 
 
-async def test_a_body_of_known_length_ends_without_asking_for_the_end() -> None:
-    client = Client(part(b"abc"), part(b"de"))
-    assert await whole(body_of(client, length=5)) == b"abcde"
-    assert client.asked == 2
-
-
-async def test_a_chunked_body_ends_when_the_client_says_so() -> None:
-    assert (
-        await whole(body_of(Client(part(b"abc"), part(b""), part(b"de", more=False)), chunked=True))
-        == b"abcde"
-    )
-    assert await whole(body_of(Client(part(b"abc"), END), chunked=True)) == b"abc"
-
-
-async def test_nothing_is_asked_for_until_the_guest_reads() -> None:
-    client = Client(part(b"a" * 10), part(b"b" * 10))
-    body = body_of(client, length=20)
+async def test_a_reader_waits_for_the_next_part_and_for_the_end() -> None:
+    body = body_of()
+    reading = asyncio.create_task(whole(body))
+    for part in (b"a", b"b"):
+        await asyncio.sleep(0.01)
+        body.put(part)
     await asyncio.sleep(0.01)
-    assert client.asked == 0
-    assert await body.receive() == b"a" * 10
-    await asyncio.sleep(0.01)
-    assert client.asked == 1
+    assert not reading.done()
+    body.end()
+    assert await reading == b"ab"
 
 
-async def test_begin_asks_for_one_part_only() -> None:
-    client = Client(part(b"a" * 10), part(b"b" * 10))
-    body = body_of(client, length=20)
-    body.begin()
-    body.begin()
+async def test_the_client_is_invited_only_when_somebody_waits() -> None:
+    flow = Flow()
+    body = body_of(flow)
+    body.put(b"a")
+    assert await body.receive() == b"a"
+    assert flow.invited == 0
+    reading = asyncio.create_task(body.receive())
     await asyncio.sleep(0.01)
-    assert client.asked == 1
-    assert await whole(body) == b"a" * 10 + b"b" * 10
+    assert flow.invited == 1
+    body.end()
+    assert await reading == b""
+
+
+async def test_a_full_window_holds_the_client_until_it_is_read() -> None:
+    flow = Flow()
+    body = body_of(flow)
+    body.put(b"x" * (WINDOW - 1))
+    assert flow.held == 0
+    body.put(b"x" * 10)
+    body.put(b"x" * 10)
+    assert flow.held == 1
+    assert len(await body.receive()) == WINDOW + 19
+    assert flow.held == 0
 
 
 async def test_a_length_over_the_limit_is_refused_before_anything_is_read() -> None:
-    client = Client()
-    with pytest.raises(BodyTooLarge):
-        body_of(client, length=11, request_body=Size(10))
-    assert client.asked == 0
-
-
-@pytest.mark.parametrize("prefetch", [False, True])
-async def test_a_body_that_grows_over_the_limit_is_refused(prefetch: bool) -> None:
-    body = body_of(Client(part(b"a" * 10), part(b"b")), chunked=True, request_body=Size(10))
-    assert await body.receive() == b"a" * 10
-    if prefetch:
-        body.begin()
-        await asyncio.sleep(0.01)
     with pytest.raises(BodyTooLarge) as refused:
-        await body.receive()
+        body_of(length=11, request_body=Size(10))
     assert refused.value.status == 413
 
 
+async def test_a_body_that_grows_over_the_limit_is_refused() -> None:
+    body = body_of(request_body=Size(10))
+    body.put(b"a" * 10)
+    assert await body.receive() == b"a" * 10
+    body.put(b"b")
+    with pytest.raises(BodyTooLarge):
+        await body.receive()
+
+
 async def test_a_body_as_large_as_the_limit_is_taken() -> None:
-    assert await whole(body_of(Client(part(b"a" * 10)), length=10, request_body=Size(10))) == b"a" * 10
+    body = body_of(length=10, request_body=Size(10))
+    body.put(b"a" * 10)
+    body.end()
+    assert await whole(body) == b"a" * 10
 
 
 async def test_a_stall_times_out_and_says_so() -> None:
-    client = Client(part(b"abc"))
-    body = body_of(client, length=10, body_stall_ms=30.0)
+    body = body_of(body_stall_ms=30.0)
+    body.put(b"abc")
     assert await body.receive() == b"abc"
     started = time.monotonic()
     with pytest.raises(BodyTimeout) as stalled:
         await body.receive()
     assert 0.02 < time.monotonic() - started < 1
     assert "after 3 bytes" in (stalled.value.cause or "")
-    body.close()
+    assert stalled.value.status == 408
 
 
 async def test_a_slow_client_that_keeps_sending_is_no_stall() -> None:
-    client = Client()
-    body = body_of(client, length=4, body_stall_ms=200.0)
+    body = body_of(body_stall_ms=200.0)
     reading = asyncio.create_task(whole(body))
     for letter in (b"a", b"b", b"c", b"d"):
         await asyncio.sleep(0.08)
-        client.queue.put_nowait(part(letter))
+        body.put(letter)
+    body.end()
     assert await reading == b"abcd"
 
 
-async def test_a_body_broken_off_is_an_error() -> None:
-    body = body_of(Client(part(b"abc"), GONE), length=10)
+async def test_a_body_broken_off_is_an_error_after_what_came() -> None:
+    body = body_of(length=10)
+    body.put(b"abc")
+    body.fail(broken_off(body.received))
     assert await body.receive() == b"abc"
     for _ in range(2):
         with pytest.raises(RequestError) as broken:
             await body.receive()
     assert broken.value.status == 400
-    assert body.left
+    assert "after 3 bytes" in (broken.value.cause or "")
 
 
-async def test_the_watch_tells_at_once_when_the_client_leaves() -> None:
-    client = Client(END)
-    body = body_of(client)
-    gone = asyncio.Event()
-    body.watch(gone.set)
-    await asyncio.sleep(0.01)
-    assert not gone.is_set()
-    client.queue.put_nowait(GONE)
-    await asyncio.wait_for(gone.wait(), 1)
-    assert body.left
-
-
-async def test_the_watch_keeps_the_part_it_met_for_the_guest() -> None:
-    client = Client(part(b"abc"), part(b"def"), GONE)
-    body = body_of(client, length=6)
-    gone = asyncio.Event()
-    body.watch(gone.set)
-    await asyncio.sleep(0.01)
-    assert client.asked == 1, "one part is held at most"
-    assert await body.receive() == b"abc"
-    assert await body.receive() == b"def"
-    body.watch(gone.set)
-    await asyncio.wait_for(gone.wait(), 1)
-
-
-async def test_the_watch_goes_on_while_the_guest_reads() -> None:
-    client = Client()
-    body = body_of(client, length=6)
-    gone = asyncio.Event()
-    body.watch(gone.set)
+async def test_a_reader_that_waits_learns_that_it_broke_off() -> None:
+    body = body_of(length=10)
     reading = asyncio.create_task(body.receive())
     await asyncio.sleep(0.01)
-    client.queue.put_nowait(GONE)
+    body.fail(broken_off(0))
     with pytest.raises(RequestError):
         await reading
-    assert gone.is_set()
 
 
-async def test_after_unwatch_the_end_is_nobodys_concern() -> None:
-    client = Client(END)
-    body = body_of(client)
-    gone = asyncio.Event()
-    body.watch(gone.set)
-    await asyncio.sleep(0.01)
-    body.unwatch()
-    client.queue.put_nowait(GONE)
-    await asyncio.sleep(0.01)
-    assert not gone.is_set()
+async def test_a_complete_body_cannot_break_off() -> None:
+    body = body_of(length=3)
+    body.put(b"abc")
+    body.end()
+    body.fail(broken_off(3))
+    assert await whole(body) == b"abc"
 
 
-async def test_close_stops_receiving() -> None:
-    client = Client()
-    body = body_of(client, length=5)
-    gone = asyncio.Event()
-    body.watch(gone.set)
-    body.close()
-    client.queue.put_nowait(GONE)
-    await asyncio.sleep(0.01)
-    assert not gone.is_set()
+async def test_the_first_error_is_the_one_that_is_told() -> None:
+    body = body_of()
+    body.fail(RequestError("first"))
+    body.fail(RequestError("second"))
+    with pytest.raises(RequestError, match="first"):
+        await body.receive()
+
+
+async def test_a_body_nobody_reads_is_dropped_and_flows_on() -> None:
+    flow = Flow()
+    body = body_of(flow)
+    body.put(b"x" * WINDOW)
+    assert flow.held == 1
+    body.drop()
+    body.put(b"x" * WINDOW)
+    assert flow.held == 0
+    assert body.received == 2 * WINDOW
 
 
 async def test_cancelling_the_reader_leaves_the_body_readable() -> None:
-    client = Client()
-    body = body_of(client, length=3)
+    body = body_of(length=3)
     reading = asyncio.create_task(body.receive())
     await asyncio.sleep(0.01)
     reading.cancel()
     await asyncio.wait([reading])
-    client.queue.put_nowait(part(b"abc"))
+    body.put(b"abc")
     assert await body.receive() == b"abc"
-
-
-async def test_a_flood_of_tiny_parts_is_slowed_and_nothing_is_lost() -> None:
-    extra = 50
-    client = Client(*(part(b"x") for _ in range(TINY_FREE + extra)), END)
-    started = time.monotonic()
-    assert await whole(body_of(client, chunked=True)) == b"x" * (TINY_FREE + extra)
-    assert time.monotonic() - started >= extra * 0.001

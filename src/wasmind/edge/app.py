@@ -5,77 +5,76 @@ from __future__ import annotations
 import asyncio
 import traceback
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from wasmind.edge.answer import Answer
-from wasmind.edge.body import RequestBody
 from wasmind.edge.journal import Journal
-from wasmind.edge.request import Head, cgi_request, request_id
-from wasmind.edge.runs import Runs
-from wasmind.errors import MethodNotAllowed, RouteNotFound, WasmindError
+from wasmind.edge.request import Head, cgi_request
+from wasmind.errors import ClientGone, MethodNotAllowed, Overloaded, RouteNotFound, WasmindError
 from wasmind.guest_api.cgi import Exchange
 from wasmind.nn.session import Session
 from wasmind.sandbox import Figures, Guest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from wasmind.edge.admission import Admission
     from wasmind.edge.deployment import Deployment
     from wasmind.edge.functions import Function
+    from wasmind.edge.http_request import HttpRequest
+    from wasmind.edge.runs import Runs
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
     from wasmind.telemetry.logs import Logger
-
-Receive: TypeAlias = "Callable[[], Awaitable[dict[str, Any]]]"
-Send: TypeAlias = "Callable[[dict[str, Any]], Awaitable[None]]"
 
 _NO_FIGURES = Figures()
 
 
 class App:
-    """The ASGI callable of an edge worker."""
+    """What an edge worker's HTTP server gives its requests to."""
 
     def __init__(
-        self, deployment: Deployment, admission: Admission, figures: EdgeFigures, logger: Logger
+        self,
+        deployment: Deployment,
+        admission: Admission,
+        runs: Runs,
+        figures: EdgeFigures,
+        logger: Logger,
     ) -> None:
         self._deployment = deployment
         self._admission = admission
+        self._runs = runs
         self._logger = logger
         self._unrouted = figures.function("")
-        self._loop = asyncio.get_running_loop()
-        self.runs = Runs()
         self.ended = 0
         """Requests answered so far."""
-        self.closing = False
-        """Whether each connection ends with its current answer: the worker drains."""
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request. Raises nothing: a failure becomes a response, or cuts one that has begun."""
+    async def __call__(self, request: HttpRequest) -> None:
+        """Answer a request. Raises nothing: a failure becomes a response, or cuts the one that has begun."""
         began = perf_counter()
-        identity = request_id(scope["headers"])
-        answer = Answer(send, identity, closing=self.closing)
         meter = self._unrouted
         journal: Journal | None = None
         figures = _NO_FIGURES
         error: WasmindError | None = None
         try:
-            head = Head(scope)
+            head = Head(request.method, request.target, request.headers, request.version)
             function, script_name = self._route(head)
             meter = function.account.meter
+            identity = request.response.identity
             journal = Journal(self._logger, function.name, identity, function.account.budget)
             function.check_method(head.method)
-            body = RequestBody(receive, head, function.limits, self._loop)
+            request.body.allow(head, function.limits)
             self._admission.enter(function.account.slots, function.name)
-            figures, error = await self._run(function, script_name, head, body, answer, journal)
+            figures, error = await self._run(function, script_name, head, request, journal)
         except WasmindError as refused:
             error = refused
         if error is not None:
-            await self._fail(error, answer, identity, journal)
+            self._fail(error, request, journal)
         if journal is not None:
             journal.close()
-        self._count(meter, answer.status or 499, perf_counter() - began, figures, error)
+        self._count(meter, request.response.status or 499, perf_counter() - began, figures, error)
         if self._deployment.dev:
-            self._tell(scope, identity, answer.status, perf_counter() - began, figures)
+            self._tell(request, perf_counter() - began, figures)
+
+    def refused(self, error: WasmindError) -> None:
+        """Count what was no request; the connection has answered it."""
+        self._count(self._unrouted, error.status, 0.0, _NO_FIGURES, error)
 
     def _route(self, head: Head) -> tuple[Function, str]:
         match = self._deployment.router.find(head.host, head.path)
@@ -88,40 +87,32 @@ class App:
         return match
 
     async def _run(
-        self,
-        function: Function,
-        script_name: str,
-        head: Head,
-        body: RequestBody,
-        answer: Answer,
-        journal: Journal,
+        self, function: Function, script_name: str, head: Head, request: HttpRequest, journal: Journal
     ) -> tuple[Figures, WasmindError | None]:
         """Run a guest that was admitted; what it used, and how it failed."""
         function.running += 1
-        run = self.runs.begin(asyncio.current_task(), body)
+        self._runs.begin(request)
         guest: Guest[Any] | None = None
         error: WasmindError | None = None
         try:
-            body.begin()
-            answer.body_of_request = body
             session = Session(function.models, function.limits, function.entry.tenant)
             exchange = Exchange(
                 function.environment,
-                cgi_request(head, script_name),
-                body.receive,
-                answer,
+                cgi_request(head, script_name, request.client, request.server),
+                request.body.receive,
+                request.response,
                 session,
                 journal.write,
                 journal.note,
             )
             guest = Guest(function.program, function.limits, exchange.host)
             if self._deployment.dev:
-                answer.timing = Timing(session)
+                request.response.timing = Timing(session)
             await exchange.run(guest)
         except WasmindError as failed:
             error = failed
         except asyncio.CancelledError:
-            error = run.reason()
+            error = _why_ended(request)
             if error is None:
                 raise
         except Exception as failed:  # noqa: BLE001 - a mistake of ours may cost this request, never the worker
@@ -129,26 +120,21 @@ class App:
         finally:
             if guest is not None:
                 guest.close()
-            body.close()
-            self.runs.end(run)
+            self._runs.end(request)
             self._admission.leave(function.account.slots)
             function.running -= 1
             self._deployment.left(function)
         return guest.figures if guest is not None else _NO_FIGURES, error
 
-    async def _fail(
-        self, error: WasmindError, answer: Answer, identity: bytes, journal: Journal | None
-    ) -> None:
+    def _fail(self, error: WasmindError, request: HttpRequest, journal: Journal | None) -> None:
         """Tell the function's log, and the client if it has heard nothing yet; else its transfer is cut."""
-        started = answer.status != 0
+        response = request.response
         if journal is not None:
-            journal.failed(error, started=started)
-        if started or error.status == 499:
-            return
-        extra: list[tuple[bytes, bytes]] = []
-        if isinstance(error, MethodNotAllowed):
-            extra.append((b"allow", error.allowed.encode()))
-        await answer.problem(error, identity, dev=self._deployment.dev, extra=extra)
+            journal.failed(error, started=response.status != 0)
+        if response.status == 0 and not isinstance(error, ClientGone):
+            allow = error.allowed if isinstance(error, MethodNotAllowed) else None
+            response.timing = None
+            response.problem(error, dev=self._deployment.dev, allow=allow)
 
     def _count(
         self, meter: FunctionMeter, status: int, seconds: float, figures: Figures, error: WasmindError | None
@@ -158,23 +144,21 @@ class App:
         if error is not None:
             meter.failed(error.code)
 
-    def _tell(
-        self, scope: dict[str, Any], identity: bytes, status: int, seconds: float, figures: Figures
-    ) -> None:
+    def _tell(self, request: HttpRequest, seconds: float, figures: Figures) -> None:
         """One line per request, for the developer."""
         self._logger.info(
-            f"{scope['method']} {scope['path']}",
-            status=status,
+            f"{request.method.decode()} {request.target.decode('latin-1')}",
+            status=request.response.status,
             ms=round(seconds * 1e3, 2),
             cpu_ms=round(figures.cpu_ns / 1e6, 2),
             inference_ms=round(figures.inference_ns / 1e6, 2),
             memory_kib=figures.memory_peak >> 10,
-            request_id=identity.decode(),
+            request_id=request.response.identity.decode(),
         )
 
 
 class Timing:
-    """Where the time went until the answer began, as a `Server-Timing` value (in milliseconds)."""
+    """Where the time went until the response began, as a `Server-Timing` value (in milliseconds)."""
 
     __slots__ = ("_began", "_session")
 
@@ -191,3 +175,12 @@ class Timing:
             timing.queue_ns / 1e6,
             timing.compute_ns / 1e6,
         )
+
+
+def _why_ended(request: HttpRequest) -> WasmindError | None:
+    """Why a request was cancelled, if it was by its connection or by the drain."""
+    if request.gone:
+        return ClientGone("the client closed the connection before the answer was complete")
+    if request.cut:
+        return Overloaded("the node stops, and the request did not end in time", remedy="try again")
+    return None

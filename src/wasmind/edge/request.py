@@ -1,8 +1,7 @@
-"""A request's head as the ASGI server gives it, checked: what is ambiguous or malformed is refused.
+"""A request's head, checked: what is ambiguous or malformed is refused.
 
-The server's parser already refuses broken header lines, contradicting lengths and a `Transfer-Encoding` in
-HTTP/1.0; when both framings are present it obeys `Transfer-Encoding`, removes the length and closes the
-connection afterwards (RFC 9112, section 6.3). What it lets through and may not run is refused here.
+The parser already refuses broken header lines, contradicting lengths, and a length beside a
+`Transfer-Encoding` (RFC 9112, section 6.3). What it lets through and may not run is refused here.
 """
 
 from __future__ import annotations
@@ -10,19 +9,24 @@ from __future__ import annotations
 import re
 import secrets
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from wasmind.errors import RequestError
-from wasmind.guest_api.cgi.request import Request
+from wasmind.guest_api.cgi import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
+Address: TypeAlias = tuple[str, int]
+
+VERSIONS = ("1.1", "1.0")
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z").match
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)").match
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ufffd]").search
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f]").search
 _DOTS = re.compile(r"/\.\.?(?:/|\Z)").search
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}\Z").match
 
@@ -32,37 +36,43 @@ _numbers = count(1)
 
 
 class Head:
-    """What of a request's head the edge itself uses; `scope` is for the function's environment."""
+    """What was asked for. Header names are in lower case; `path` is decoded, `target` is as it was sent."""
 
-    __slots__ = ("chunked", "host", "length", "method", "path", "scope")
+    __slots__ = ("chunked", "headers", "host", "length", "method", "path", "query", "target", "version")
 
-    def __init__(self, scope: Mapping[str, Any]) -> None:
-        """Check `scope`. Raises RequestError."""
-        headers: Headers = scope["headers"]
+    def __init__(self, method: bytes, target: bytes, headers: Headers, version: str) -> None:
+        """Check a request's head. Raises RequestError."""
+        if version not in VERSIONS:
+            raise RequestError(f"HTTP/{version} is not spoken here", remedy="use HTTP/1.1")
         found = dict(headers)
         if len(found) != len(headers):
             _refuse_repeated(headers)
-        host = found[b"host"]
-        if _HOST(host) is None and (host or scope["http_version"] != "1"):
+        host = found.get(b"host", b"")
+        if target[:1] != b"/":
+            host, target = _absolute(target)
+            headers = [(name, host if name == b"host" else value) for name, value in headers]
+        if _HOST(host) is None and (host or version == "1.1"):
             raise RequestError(
                 "the request's Host header is missing or malformed",
                 cause=f"Host: {host.decode('latin-1')!r}",
                 remedy="send exactly one Host header with a name or address and, if need be, a port",
             )
-        coding = found.get(b"transfer-encoding")
-        length = found.get(b"content-length")
-        if coding is not None and (length is not None or coding.lower() != b"chunked"):
+        coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
+        if coding is not None and (length is not None or version == "1.0" or coding.lower() != b"chunked"):
             raise RequestError(
                 "the request's framing is ambiguous",
                 cause=f"Transfer-Encoding: {coding.decode('latin-1')!r}, Content-Length: {length!r}",
-                remedy="send either a Content-Length or `Transfer-Encoding: chunked`",
+                remedy="send either a Content-Length or, in HTTP/1.1, `Transfer-Encoding: chunked`",
             )
-        self.path = _checked_path(scope)
-        self.method: str = scope["method"]
+        self.method = method.decode("ascii")
+        self.headers = headers
+        self.version = version
         self.host = host
+        self.target = target
+        raw, _, self.query = target.partition(b"?")
+        self.path = _path(raw)
         self.chunked = coding is not None
         self.length = int(length) if length is not None else 0
-        self.scope = scope
 
 
 def request_id(headers: Headers) -> bytes:
@@ -73,35 +83,44 @@ def request_id(headers: Headers) -> bytes:
     return _PREFIX % next(_numbers)
 
 
-def cgi_request(head: Head, script_name: str) -> Request:
+def cgi_request(head: Head, script_name: str, client: Address, server: Address) -> Request:
     """The request as a function's environment describes it."""
-    scope = head.scope
-    query: bytes = scope["query_string"]
-    raw: bytes = scope["raw_path"]
-    client, server = scope["client"], scope["server"]
     return Request(
         method=head.method,
         script_name=script_name,
         path_info=head.path[len(script_name) :],
-        target=raw + b"?" + query if query else raw,
-        query=query,
-        headers=scope["headers"],
-        client=(client[0], int(client[1])),
-        server=(server[0], int(server[1])),
-        http_version="1.1" if scope["http_version"] == "1.1" else "1.0",
-        scheme=scope["scheme"],
+        target=head.target,
+        query=head.query,
+        headers=head.headers,
+        client=client,
+        server=server,
+        http_version=head.version,
     )
 
 
-def _checked_path(scope: Mapping[str, Any]) -> str:
-    raw: bytes = scope["raw_path"]
-    path: str = scope["path"]
-    if raw[:1] != b"/":
+def _absolute(target: bytes) -> tuple[bytes, bytes]:
+    """Host and path of an absolute-form target, whose host overrules the header (RFC 9112, 3.2.2)."""
+    found = _ABSOLUTE(target)
+    if found is None:
         raise RequestError("the request's target is no path", remedy="send a target that begins with a slash")
-    if (b"%" in raw and _BAD_ESCAPE(raw) is not None) or _UNPRINTABLE(path) is not None:
+    rest = target[found.end() :]
+    return found[1], rest if rest[:1] == b"/" else b"/" + rest
+
+
+def _path(raw: bytes) -> str:
+    try:
+        if b"%" not in raw:
+            path = raw.decode("ascii")
+        elif _BAD_ESCAPE(raw) is None:
+            path = unquote_to_bytes(raw).decode("utf-8")
+        else:
+            path = "\0"
+    except UnicodeDecodeError:
+        path = "\0"
+    if _UNPRINTABLE(path) is not None or b"#" in raw:
         raise RequestError(
             "the request's path is malformed",
-            cause="it has a broken percent escape, a control character, or is no UTF-8",
+            cause="it has a broken percent escape, a control character, a fragment, or is no UTF-8",
             remedy="percent-encode the path's UTF-8 bytes",
         )
     if "/." in path and _DOTS(path) is not None:

@@ -1,83 +1,151 @@
-"""Granian's HTTP/1 server inside this process, on a listening socket that the supervisor made and keeps.
+"""The HTTP server of an edge worker, on a listening socket that the supervisor made and keeps.
 
-Granian's own `embed.Server` makes its sockets itself, handles signals and wraps every call twice; this is
-the piece of it that an edge worker needs (docs/decisions/0004). Granian serves the network on a thread of its
-own, and calls back into the event loop.
+It is uvloop's sockets and llhttp's parser, in the event loop's own thread (docs/decisions/0005).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from granian._futures import _new_cbscheduler
-from granian._granian import ASGIWorker, SocketHolder, WorkerSignal
-from granian.http import HTTP1Settings
+from wasmind.edge.connection import Connection
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-MAX_HEAD = 64 << 10
-"""Bytes of buffer for a connection: a request's line and headers fit in it, or the answer is 431."""
+    from wasmind.edge.http_request import HttpRequest
+    from wasmind.errors import RequestError
 
-_BACKLOG = 4096
+READ = 32 << 10
+"""Bytes read from a socket at once."""
+LEAVE_S = 2.0
+"""How long a connection that is being closed may take to send what is left, or to stop sending."""
+BACKLOG = 4096
 
 
 class HttpServer:
-    """Serves `app` (an ASGI callable, without lifespan and WebSockets) on `listener` until it is stopped."""
+    """Accepts connections and gives each of their requests to `app`."""
 
     def __init__(
         self,
-        app: Callable[[Any, Any, Any], Awaitable[None]],
+        app: Callable[[HttpRequest], Awaitable[None]],
+        refused: Callable[[RequestError], object],
         listener: socket.socket,
         *,
         header_timeout_ms: float,
         connections: int,
     ) -> None:
-        """`connections` bounds the open connections; beyond it they wait in the kernel's queue.
+        """`app` answers a request and raises nothing; `refused` hears of what was no request.
 
-        A connection that sends no complete head for `header_timeout_ms` is closed, be it new or idle.
+        `connections` bounds the open connections; those beyond it are closed at once. A connection that sends
+        no complete head for `header_timeout_ms` is closed, be it new or idle.
         """
-        self._app = app
+        self.app = app
+        self.refused = refused
+        self.loop = asyncio.get_running_loop()
+        self.buffer = memoryview(bytearray(READ))
+        self.closing = False
+        """Whether each connection ends with its current response."""
         self._listener = listener
-        self._signal = WorkerSignal()
-        self._stopped: asyncio.Future[None] | None = None
-        self._worker = ASGIWorker(
-            1,
-            (None, SocketHolder(listener.detach(), False, _BACKLOG)),
-            None,
-            http_mode="1",
-            http1_opts=HTTP1Settings(
-                header_read_timeout=max(1, int(header_timeout_ms)), max_buffer_size=MAX_HEAD
-            ),
-            backpressure=connections,
-        )
+        self._most = connections
+        self._server: asyncio.Server | None = None
+        self._open: set[Connection] = set()
+        self._idle = Expiry(header_timeout_ms / 1000)
+        self._leaving = Expiry(LEAVE_S)
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._sweep: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Accept connections from now on."""
-        loop = asyncio.get_running_loop()
-        stopped = self._stopped = loop.create_future()
-
-        def ended() -> None:
-            loop.call_soon_threadsafe(stopped.set_result, None)
-
-        self._signal.add_cb(ended)
-        scheduler = _new_cbscheduler(loop, self._serve, impl_asyncio=True)
-        self._worker.serve_async(scheduler, loop, self._signal)
+        self._listener.setblocking(False)
+        self._server = await self.loop.create_server(
+            lambda: Connection(self), sock=self._listener, backlog=BACKLOG
+        )
+        self._turn()
 
     def stop(self) -> None:
-        """Accept what is queued, then no more; close each connection after its current request."""
-        self._signal.set()
+        """Accept no more; close idle connections now and the others after their current request."""
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._open):
+            connection.end_idle()
 
     async def wait(self) -> None:
-        """Wait until, after `stop`, the last connection is closed."""
-        if self._stopped is not None:
-            await self._stopped
+        """Wait until the last connection is closed."""
+        await self._empty.wait()
 
-    async def _serve(self, watcher: Any) -> None:
-        proto = watcher.proto
-        try:
-            await self._app(watcher.scope, proto.receive, proto.send)
-        finally:
-            watcher.done()  # without a response this answers 500; in mid-response it cuts the connection
+    def abort(self) -> None:
+        """Close what is still open, whatever it does."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in list(self._open):
+            connection.abort()
+
+    # --- what connections tell -----------------------------------------------------------------------------
+
+    def opened(self, connection: Connection) -> None:
+        """It is there, and idle."""
+        self._open.add(connection)
+        self._empty.clear()
+        if len(self._open) > self._most:
+            connection.abort()
+        self.idle(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone."""
+        self._open.discard(connection)
+        self._idle.remove(connection)
+        self._leaving.remove(connection)
+        if not self._open:
+            self._empty.set()
+
+    def idle(self, connection: Connection) -> None:
+        """It waits for a request's head."""
+        self._idle.add(connection, self.loop.time())
+
+    def busy(self, connection: Connection) -> None:
+        """It has a request."""
+        self._idle.remove(connection)
+
+    def leaving(self, connection: Connection) -> None:
+        """It is being closed."""
+        self._idle.remove(connection)
+        self._leaving.add(connection, self.loop.time())
+
+    def _turn(self) -> None:
+        now = self.loop.time()
+        for connection in (*self._idle.expired(now), *self._leaving.expired(now)):
+            connection.expire()
+        self._sweep = self.loop.call_later(max(0.05, min(1.0, self._idle.seconds / 4)), self._turn)
+
+
+class Expiry:
+    """Connections in the order in which their time runs out; all have the same."""
+
+    __slots__ = ("_until", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until: dict[Connection, float] = {}
+
+    def add(self, connection: Connection, now: float) -> None:
+        """Its time begins."""
+        self._until[connection] = now + self.seconds
+
+    def remove(self, connection: Connection) -> None:
+        """It needs no watching."""
+        self._until.pop(connection, None)
+
+    def expired(self, now: float) -> list[Connection]:
+        """Those whose time has run out; they are watched no more."""
+        found = []
+        for connection, until in self._until.items():
+            if until > now:
+                break
+            found.append(connection)
+        for connection in found:
+            del self._until[connection]
+        return found

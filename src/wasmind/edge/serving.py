@@ -12,6 +12,7 @@ from wasmind.edge.app import App
 from wasmind.edge.deployment import Deployment
 from wasmind.edge.loads import Loads
 from wasmind.edge.models import NodeModels
+from wasmind.edge.runs import Runs
 from wasmind.edge.server import HttpServer
 from wasmind.node.messages import FromEdge, Released, Stats
 from wasmind.sandbox import Engine
@@ -45,14 +46,16 @@ class Serving:
         self._registry = Registry(Path(start.run_dir) / "metrics")
         self._figures = EdgeFigures(self._registry)
         self.engine = Engine(node.tick_ms)
-        self.loads = Loads(Path(start.state_dir) / "uploads", send)
-        self.models = NodeModels(self.loads)
+        self.loads = Loads(Path(start.state_dir) / "uploads", send, self._figures)
+        self.models = NodeModels(self.loads, self._figures)
         self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
         self.admission = Admission(node.concurrency)
         logger = logs.configure(node.log, node.log_level, process=f"edge {start.index}")
-        self.app = App(self.deployment, self.admission, self._figures, logger)
+        self.runs = Runs()
+        self.app = App(self.deployment, self.admission, self.runs, self._figures, logger)
         self._server = HttpServer(
             self.app,
+            self.app.refused,
             socket.socket(fileno=start.listen_fd),
             header_timeout_ms=node.header_timeout_ms,
             connections=node.concurrency + SPARE_CONNECTIONS,
@@ -60,11 +63,11 @@ class Serving:
         self._told: Stats | None = None
         self._ticking: asyncio.Task[None] | None = None
 
-    def open(self) -> bool:
+    async def open(self) -> bool:
         """Accept connections from now on; whether it did not before."""
         if self._ticking is not None:
             return False
-        self._server.start()
+        await self._server.start()
         self._ticking = asyncio.create_task(self._tick())
         return True
 
@@ -81,17 +84,18 @@ class Serving:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
-        self.app.closing = True
+        self._server.closing = True
         await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
         self._server.stop()
-        stopped = asyncio.create_task(self._server.wait())
-        while not stopped.done() and loop.time() < ends:
-            await self.app.runs.idle(ends - loop.time())
-            await asyncio.wait({stopped}, timeout=min(SILENT_S, max(0.0, ends - loop.time())))
-            if not len(self.app.runs):
+        closed = asyncio.create_task(self._server.wait())
+        while not closed.done() and loop.time() < ends:
+            await self.runs.idle(ends - loop.time())
+            await asyncio.wait({closed}, timeout=min(SILENT_S, max(0.0, ends - loop.time())))
+            if not self.runs:
                 break
-        cut = await self.app.runs.cut()
-        stopped.cancel()
+        cut = await self.runs.cut()
+        self._server.abort()
+        await closed
         await self._close()
         return cut
 
@@ -116,7 +120,7 @@ class Serving:
         stats = Stats(
             generation=self.deployment.generation,
             requests=self.app.ended,
-            running=len(self.app.runs),
+            running=len(self.runs),
             guests=self.engine.live,
         )
         self._figures.running.value, self._figures.guests.value = stats.running, stats.guests

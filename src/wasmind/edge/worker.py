@@ -92,5 +92,5 @@ class EdgeWorker:
             return
         serving.limit(snapshot.node)
         self._send(Applied(generation=snapshot.generation))
-        if serving.open():
+        if await serving.open():
             self._send(Listening(notes=tuple(serving.engine.notes)))

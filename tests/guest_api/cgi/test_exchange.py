@@ -183,6 +183,27 @@ async def test_tokens_reach_the_client_one_by_one(echo: Function) -> None:
     assert [part for part in client.parts if part] == [b"data: %d\n\n" % at for at in range(5)]
 
 
+@pytest.mark.parametrize("infers", [True, False])
+async def test_what_was_said_before_a_wait_reaches_the_client(echo: Function, infers: bool) -> None:
+    """A guest that waits for a model, or for more of its request, has its words passed on meanwhile."""
+    go = asyncio.Event()
+
+    async def receive() -> bytes:
+        await go.wait()
+        return b"hello"
+
+    echo.backend.delay = 0.05
+    client = Client()
+    serving = asyncio.create_task(echo.serve("/progress", str(int(infers)), body=receive, client=client))
+    while not client.parts:
+        await asyncio.sleep(0.001)
+    assert client.parts == [b"thinking\n"]
+    assert not serving.done()
+    go.set()
+    await serving
+    assert client.data.endswith(b"3 5 7 9" if infers else b"read 5\n")
+
+
 async def test_a_guest_that_infers(echo: Function) -> None:
     client = await echo.serve("/infer")
     assert client.data == b"3 5 7 9"
