@@ -237,6 +237,9 @@ class Runner:
     async def instantiate(self, wasm: bytes, name: str | None, outcome: Any) -> Outcome:
         """Make an instance, which later commands call."""
         found: Outcome
+        current = self.instances.get(None)
+        if isinstance(current, Instance) and not any(v is current for k, v in self.instances.items() if k):
+            current.close()
         try:
             if not is_component(wasm):
                 raise UnsupportedFeature("a core module of its own")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from wasmind.component import plan as plans
@@ -37,7 +37,9 @@ class Binding:
         """Raises UnknownImport for an import that is not offered, or of another type."""
         self._plan = plan
         self._offer = Offer(plan, offered)
-        self._options: dict[plans.Options, int] = {}
+        self._contexts: list[plans.Options] = []
+        for options in sorted(_options(plan), key=_fullness, reverse=True):
+            self._context(options)
         self._parents = tuple(each.parent for each in plan.instances)
         self._adapters: dict[int, AdapterFunctions] = {}
         self._entries: dict[int, EntryFunctions] = {}
@@ -49,7 +51,7 @@ class Binding:
 
     def open(self, guest: Any) -> list[Context]:
         """The contexts of one run."""
-        return open_contexts(guest, len(self._plan.instances), tuple(self._options))
+        return open_contexts(guest, len(self._plan.instances), self._contexts)
 
     def export(self, interface: str, name: str) -> Export | None:
         """An exported function, of this interface in any compatible version; None if there is none."""
@@ -98,7 +100,12 @@ class Binding:
                 return _part(self._entries[export], does)
 
     def _context(self, options: plans.Options) -> int:
-        return self._options.setdefault(options, len(self._options))
+        """The place of the context that serves these options: one that has what they ask for."""
+        for place, kept in enumerate(self._contexts):
+            if _serves(kept, options):
+                return place
+        self._contexts.append(options)
+        return len(self._contexts) - 1
 
     def _handles(self, instance: int) -> int:
         return self._context(plans.Options(instance))
@@ -130,6 +137,31 @@ class Binding:
             return await answer if hasattr(answer, "__await__") else answer
 
         return call
+
+
+def _options(plan: plans.Plan) -> Iterator[plans.Options]:
+    """All options of a plan."""
+    for each in plan.imports:
+        if isinstance(each.does, plans.Lower):
+            yield each.does.options
+    for adapter in plan.adapters:
+        yield from (adapter.caller, adapter.callee)
+    for export in plan.exports:
+        if isinstance(export.function, plans.Lift):
+            yield export.function.options
+
+
+def _fullness(options: plans.Options) -> tuple[bool, bool]:
+    return options.memory is not None, options.realloc is not None
+
+
+def _serves(kept: plans.Options, options: plans.Options) -> bool:
+    """Whether a context with `kept` may be used for `options`: it lacks nothing, and what it adds is not used."""
+    return (
+        kept.instance == options.instance
+        and options.memory in (None, kept.memory)
+        and options.realloc in (None, kept.realloc)
+    )
 
 
 def _part(functions: AdapterFunctions | EntryFunctions, does: plans.Does) -> CoreFunction:

@@ -250,10 +250,11 @@ class _Writer:
             for each in assembly.resources
         )
         exports = tuple(self.export(each) for each in assembly.exports)
+        imports = self.imports()
         self.some_memory()
         return p.Plan(
             p.FORMAT,
-            self.imports(),
+            imports,
             exports,
             adapters_,
             resources,
@@ -324,7 +325,8 @@ class _Writer:
             if isinstance(made, FromHost):
                 host = self.assembly.hosts[made.function]
                 made = self.world.made(adapters.forward_module(host.type), (made,))
-            name = MEMORY if what == MEMORY not in self.references else f"{what}:{len(self.references)}"
+            free = what == MEMORY and MEMORY not in self.references
+            name = MEMORY if free else f"{what}:{len(self.references)}"
             self._names[source] = name
             self.references[name] = made
         return self._names[source]

@@ -57,7 +57,7 @@ def prepare(wasm: bytes, form: Form | None = None) -> Prepared:
     """Plan a component, and fuse it or not. Raises ProgramError."""
     planned = plan_component(wasm)
     reason = None
-    if form != "linked":
+    if form != "linked" or not planned.assembly.instances:
         try:
             return Prepared(planned.plan, (fuse(planned),), None)
         except Unfusable as error:

@@ -17,7 +17,6 @@ from wasmind.component.abi.function import (
     CoreFunction,
     answer,
     arguments,
-    cannot_leave,
     check_returned,
     parameters,
     results,
@@ -62,9 +61,8 @@ def adapt(
     to_itself = here.instance == there.instance
 
     def enter(guest: Any, *flat: Any) -> Any:
-        a, b = _refreshed(guest, caller), _refreshed(guest, callee)
-        if not a.instance.may_leave:
-            cannot_leave()
+        a, b = _renewed(guest, caller), _renewed(guest, callee)
+        a.prepare()
         if to_itself:
             raise GuestTrap("a component called a function that it lifts itself, while it was running")
         enter_instances([b.instances[each] for each in entered])
@@ -78,7 +76,7 @@ def adapt(
         return tuple(out) if len(out) > 1 else out[0] if out else None
 
     def leave(guest: Any, *flat: Any) -> Any:
-        a, b = _refreshed(guest, caller), _refreshed(guest, callee)
+        a, b = _renewed(guest, caller), _renewed(guest, callee)
         value = lift_result(b, flat)
         call = b.instance.calls.pop()
         check_returned(call.scope)
@@ -104,10 +102,9 @@ def adapt(
     )
 
 
-def _refreshed(guest: Any, context: int) -> Context:
+def _renewed(guest: Any, context: int) -> Context:
     cx: Context = guest.host.contexts[context]
-    if cx.moves:
-        cx.refresh()
+    cx.renew()
     return cx
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wasmind.component.abi.context import Context, Instance
-from wasmind.component.abi.function import CoreFunction, cannot_leave
+from wasmind.component.abi.function import CoreFunction
 from wasmind.component.abi.handles import Handle, Resource
 from wasmind.errors import GuestTrap
 
@@ -106,5 +106,5 @@ def _lineage(instance: int | None, parents: tuple[int | None, ...]) -> list[int]
 def _entered(guest: Any, context: int) -> Context:
     cx: Context = guest.host.contexts[context]
     if not cx.instance.may_leave:
-        cannot_leave()
+        cx.prepare()
     return cx

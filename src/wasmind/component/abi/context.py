@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from wasmind.component.abi.handles import Handle, HandleTable, Scope
-from wasmind.errors import GuestTrap
+from wasmind.errors import GuestTrap, LimitExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.component.plan import Options
+
+
+BUDGET = 1 << 28
+"""What all values of one call may cost the host together, in bytes copied: about a tenth of a second."""
+NUMBER_COST, ELEMENT_COST = 64, 2048
+"""What an element of a list costs: a number, anything else."""
 
 
 class Memory(Protocol):
@@ -71,6 +77,8 @@ class Context:
 
     __slots__ = (
         "_memory",
+        "_moves",
+        "budget",
         "buffer",
         "entries",
         "exchange",
@@ -79,9 +87,9 @@ class Context:
         "instance",
         "instances",
         "lenders",
-        "moves",
         "options",
         "scope",
+        "wary",
     )
 
     def __init__(self, guest: Caller, instances: Sequence[Instance], options: Options) -> None:
@@ -92,23 +100,53 @@ class Context:
         self.handles = instance.handles
         self.entries = instance.handles.entries
         self.buffer = _NOTHING
-        self.moves = False
+        self.budget = BUDGET
+        """What the values of this call may still cost."""
+        self.wary = True
+        """Whether the memory must be looked for before each call: it may move, or was never seen."""
+        self._moves = False
         self.lenders: list[Handle] = []
         self.scope = Scope()
         self.exchange: Any = None
         """The arguments of the host's call on their way in, its result on the way out."""
         self._memory: Memory | None = None
 
+    def renew(self) -> None:
+        """Make ready for the values of another call."""
+        self.budget = BUDGET
+        if self.wary:
+            self.refresh()
+
+    def prepare(self) -> None:
+        """Make ready for a call that the guest makes. Raises GuestTrap if it may not make one."""
+        if not self.instance.may_leave:
+            raise GuestTrap(
+                "the function's realloc or post-return called an import", cause="they may only compute"
+            )
+        self.refresh()
+
+    def spend(self, cost: int) -> None:
+        """Count what lifting a value costs the host. Raises LimitExceeded."""
+        self.budget -= cost
+        if self.budget < 0:
+            raise LimitExceeded(
+                "the function passes too much in one call",
+                cause="lists may name the same memory many times over, and the host would copy it each time",
+                remedy="pass less at a time",
+            )
+
     def refresh(self) -> None:
         """See the memory where it lies and as large as it is now."""
         memory = self._memory
         if memory is None:
             if self.options.memory is None:
+                self.wary = False
                 return
             memory = self._memory = self.guest.memory_named(self.options.memory)
-            self.moves = memory.moves
+            self._moves = memory.moves
         memory.refresh()
         self.buffer = memory.buffer
+        self.wary = self._moves
 
     def reach(self, end: int) -> None:
         """Make sure that the memory is at least `end` bytes long. Raises GuestTrap."""
@@ -137,7 +175,7 @@ class Context:
         instance.may_leave = False
         pointer = self.guest.call_nested(self.options.realloc, pointer, old_size, align, size)
         instance.may_leave = True
-        if self.moves:
+        if self._moves:
             self.refresh()
         self.check(pointer, size, align)
         return pointer

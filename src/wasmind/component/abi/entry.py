@@ -44,15 +44,13 @@ def enter_export(lift: Lift, entry: str, context: int, resources: Sequence[Resou
 
     def enter(guest: Any) -> Any:
         cx: Context = guest.host.contexts[context]
-        if cx.moves:
-            cx.refresh()
+        cx.renew()
         out = lower(cx, cx.exchange)
         return tuple(out) if len(out) > 1 else out[0] if out else None
 
     def leave(guest: Any, *flat: Any) -> None:
         cx: Context = guest.host.contexts[context]
-        if cx.moves:
-            cx.refresh()
+        cx.renew()
         cx.exchange = result(cx, flat)
         check_returned(cx.scope)
         cx.instance.may_leave = not post_return

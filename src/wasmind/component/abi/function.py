@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from wasmind.component.abi.context import Context
+from wasmind.component.abi.glue import host_call, to_memory
 from wasmind.component.abi.handles import Resource, Scope
 from wasmind.component.abi.layout import CoreType, Signature, parts, payloads, placement, signature
 from wasmind.component.abi.lift import Flat, Lifter
@@ -56,44 +57,8 @@ def lower_import(
     lends = contains(types, Own) and contains(types, Borrow)
     lifter = Lifter(string_loader(options.encoding), resources, lends=lends)
     lowerer = Lowerer(string_storer(options.encoding), resources, options.instance)
-    lift = arguments(lifter, types, core)
-    lower = answer(lowerer, kind.result, core)
-
-    def enter(guest: Any) -> Context:
-        cx: Context = guest.host.contexts[context]
-        if not cx.instance.may_leave:
-            cannot_leave()
-        if cx.moves:
-            cx.refresh()
-        return cx
-
-    def call(guest: Any, *flat: Any) -> Any:
-        cx = enter(guest)
-        return lower(cx, function(guest, *lift(cx, flat)), flat)
-
-    def call_lending(guest: Any, *flat: Any) -> Any:
-        cx = enter(guest)
-        values = lift(cx, flat)
-        cx.return_lent()
-        return lower(cx, function(guest, *values), flat)
-
-    def call_suspending(guest: Any, *flat: Any) -> Any:
-        cx = enter(guest)
-        values = lift(cx, flat)
-        if lends:
-            cx.return_lent()
-        value = function(guest, *values)
-        if hasattr(value, "__await__"):
-            return _finish(cx, value, flat, lower)
-        return lower(cx, value, flat)
-
-    chosen = call_suspending if suspends else call_lending if lends else call
-    return CoreFunction(core.params, core.results, chosen, suspends)
-
-
-async def _finish(cx: Context, value: Awaitable[Value], flat: Flat, lower: Answer) -> Callable[[], Any]:
-    result = await value
-    return lambda: lower(cx, result, flat)
+    call = host_call(kind, core, context, lifter, lowerer, function, suspends=suspends, lends=lends)
+    return CoreFunction(core.params, core.results, call, suspends)
 
 
 def lift_export(lift: Lift, context: int, resources: Sequence[Resource]) -> Callable[..., Awaitable[Value]]:
@@ -110,8 +75,7 @@ def lift_export(lift: Lift, context: int, resources: Sequence[Resource]) -> Call
         cx.scope = scope = Scope()
         flat = lower(cx, values)
         returned = await guest.call(core, *flat)
-        if cx.moves:
-            cx.refresh()
+        cx.renew()
         value = result(cx, returned)
         check_returned(scope)
         if post_return is not None:
@@ -135,36 +99,19 @@ def arguments(lifter: Lifter, types: Sequence[ValueType], core: Signature) -> Ar
             return values
 
         return from_memory
-    match lifter.lifts(types, 0):
-        case ():
-            return lambda cx, flat: ()
-        case (one,):
-            return lambda cx, flat: (one(cx, flat),)
-        case (one, two):
-            return lambda cx, flat: (one(cx, flat), two(cx, flat))
-        case (one, two, three):
-            return lambda cx, flat: (one(cx, flat), two(cx, flat), three(cx, flat))
-        case lifts:
-            return lambda cx, flat: [lift(cx, flat) for lift in lifts]
+    lifts = lifter.lifts(types, 0)
+    return lambda cx, flat: [lift(cx, flat) for lift in lifts]
 
 
 def answer(lowerer: Lowerer, result: ValueType | None, core: Signature) -> Answer:
     """Compile the lowering of a result for the guest that called."""
     if result is None:
         return lambda cx, value, flat: None
-    if not core.result_in_memory:
-        single = lowerer.single(result)
-        return lambda cx, value, flat: single(cx, value)
-    whole = placement((result,)).layout
-    size, align = whole.size, whole.align
-    store = lowerer.store(result)
-
-    def to_memory(cx: Context, value: Value, flat: Flat) -> None:
-        pointer = flat[-1]
-        cx.check(pointer, size, align)
-        store(cx, value, pointer)
-
-    return to_memory
+    if core.result_in_memory:
+        store = to_memory(result, lowerer)
+        return lambda cx, value, flat: store(cx, value, flat[-1])
+    single = lowerer.single(result)
+    return lambda cx, value, flat: value if single is None else single(cx, value)
 
 
 def parameters(
@@ -206,11 +153,6 @@ def results(lifter: Lifter, result: ValueType | None, core: Signature) -> Callab
         return load(cx, cx.buffer, flat[0])
 
     return from_memory
-
-
-def cannot_leave() -> None:
-    """Raise the GuestTrap for a call from a function that may not make one."""
-    raise GuestTrap("the function's realloc or post-return called an import", cause="they may only compute")
 
 
 def check_returned(scope: Scope) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from wasmind.errors import GuestTrap, LimitExceeded
 
 MAX_HANDLES = 100_000
@@ -34,8 +36,7 @@ class Scope:
     borrows: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class Handle:
+class Handle(msgspec.Struct, eq=False):
     """An entry of a table. `scope` is None for a handle that owns its resource."""
 
     resource: Resource

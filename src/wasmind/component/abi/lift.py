@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from wasmind.component.abi.context import Context
+from wasmind.component.abi.context import ELEMENT_COST, NUMBER_COST, Context
 from wasmind.component.abi.handles import Resource
 from wasmind.component.abi.layout import (
     MAX_BYTES,
@@ -142,10 +142,13 @@ class Lifter:
             return _bytes
         read = self._elements(element)
 
+        cost = NUMBER_COST if element in NUMBERS else ELEMENT_COST
+
         def lift(cx: Context, pointer: int, length: int) -> Value:
             if length * size > MAX_BYTES:
                 raise GuestTrap(f"a list of {length * size} bytes", cause=f"the longest has {MAX_BYTES}")
             cx.check(pointer, length * size, align)
+            cx.spend(length * cost)
             return read(cx, cx.buffer, pointer, pointer + length * size)
 
         return lift
@@ -180,11 +183,7 @@ class Lifter:
             case Flags(names):
                 sets = _sets(names)
                 return lambda cx, flat: sets(flat[at])
-            case Own(resource):
-                return _lift_own(self._resources[resource.number], at)
-            case Borrow(resource) if not self._lends:
-                return _lift_borrow(self._resources[resource.number], at)
-            case Borrow():
+            case Own() | Borrow():
                 handle = self._handle(kind)
                 return lambda cx, flat: handle(cx, flat[at])
             case _:
@@ -242,6 +241,24 @@ class Lifter:
         lift = self.lift(kind, 0)
         return lambda cx, flat: lift(cx, [to(flat[at + place]) for place, to in enumerate(narrow)])
 
+    def expression(self, kind: ValueType, at: int) -> tuple[str, object]:
+        """The reading of a value as a Python expression, and the object it names `{}`, if any.
+
+        Core values are `a0`, `a1` and so on, the context is `cx`.
+        """
+        pair = f"{{}}(cx, a{at}, a{at + 1})"
+        match kind:
+            case Primitive.U32 | Primitive.U64 | Primitive.F32 | Primitive.F64:
+                return f"a{at}", None
+            case Primitive.STRING:
+                return pair, self._load_string
+            case List(element, None):
+                return pair, self.list(element)
+            case Own() | Borrow():
+                return f"{{}}(cx, a{at})", self._handle(kind)
+        names = ", ".join(f"a{place}" for place in range(at, at + len(flatten((kind,), _ANY))))
+        return f"{{}}(cx, ({names},))", self.lift(kind, 0)
+
     # --- handles ------------------------------------------------------------------------------------------
 
     def _handle(self, kind: Own | Borrow) -> Callable[[Context, int], Value]:
@@ -249,7 +266,7 @@ class Lifter:
         if isinstance(kind, Own):
             return lambda cx, index: cx.handles.take_own(index, resource)
         if not self._lends:
-            return lambda cx, index: cx.handles.get(index, resource).representation
+            return _borrower(resource)
 
         def borrow(cx: Context, index: int) -> Value:
             handle = cx.handles.get(index, resource)
@@ -275,6 +292,9 @@ def _bytes(cx: Context, pointer: int, length: int) -> bytes:
     end = pointer + length
     if end > len(cx.buffer):
         cx.reach(end)
+    cx.budget -= length
+    if cx.budget < 0:
+        cx.spend(0)
     return bytes(cx.buffer[pointer:end])
 
 
@@ -303,13 +323,8 @@ def _lift_by_reference(target: LiftList, at: int) -> Lift:
     return lambda cx, flat: target(cx, flat[at], flat[at + 1])
 
 
-def _lift_own(resource: Resource, at: int) -> Lift:
-    return lambda cx, flat: cx.handles.take_own(flat[at], resource)
-
-
-def _lift_borrow(resource: Resource, at: int) -> Lift:
-    def lift(cx: Context, flat: Flat) -> Value:
-        index = flat[at]
+def _borrower(resource: Resource) -> Callable[[Context, int], Value]:
+    def borrow(cx: Context, index: int) -> Value:
         try:
             handle = cx.entries[index]
             if handle.resource is resource:  # type: ignore[union-attr]  # None is caught below
@@ -318,7 +333,7 @@ def _lift_borrow(resource: Resource, at: int) -> Lift:
             pass
         return cx.handles.get(index, resource).representation  # says what is wrong
 
-    return lift
+    return borrow
 
 
 def _f32_of_bits(bits: int) -> float:

@@ -24,9 +24,9 @@ from wasmind.component.abi.layout import (
     placement,
 )
 from wasmind.component.abi.lift import NUMBERS
-from wasmind.component.abi.values import Value
+from wasmind.component.abi.values import Err, Ok, Value
 from wasmind.component.abi.variants import Cased, chooser
-from wasmind.component.types import Borrow, Flags, List, Own, Primitive, Record, Tuple, ValueType
+from wasmind.component.types import Borrow, Flags, List, Own, Primitive, Record, Result, Tuple, ValueType
 from wasmind.errors import GuestTrap
 
 Store: TypeAlias = Callable[[Context, Value, int], None]
@@ -100,8 +100,11 @@ class Lowerer:
     def _store_case(self, kind: Cased) -> Store:
         types = payloads(kind)
         placed = cases(types)
-        choose = chooser(kind)
         stores = [None if payload is None else self.store(payload) for payload in types]
+        if isinstance(kind, Result):
+            ok, error = stores
+            return _store_result(ok, error, placed.payload)
+        choose = chooser(kind)
         put = struct.Struct({1: "<B", 2: "<H", 4: "<I"}[placed.discriminant]).pack_into
         offset = placed.payload
 
@@ -228,11 +231,11 @@ class Lowerer:
 
         return lower_widened
 
-    def single(self, kind: ValueType) -> Callable[[Context, Value], Any]:
-        """Compile the writing of a value that is one core value."""
+    def single(self, kind: ValueType) -> Callable[[Context, Value], Any] | None:
+        """Compile the writing of a value that is one core value; None if the value is just that."""
         match kind:
             case Primitive.U8 | Primitive.U16 | Primitive.U32 | Primitive.U64 | Primitive.F32 | Primitive.F64:
-                return lambda cx, value: value
+                return None
             case Own() | Borrow():
                 return self._handle(kind)
         lower = self.lower(kind)
@@ -258,6 +261,20 @@ class Lowerer:
             return cx.handles.add(Handle(resource, value, cx.scope))
 
         return lend
+
+
+def _store_result(ok: Store | None, error: Store | None, offset: int) -> Store:
+    def store(cx: Context, value: Value, at: int) -> None:
+        if type(value) is Err:
+            cx.buffer[at] = 1
+            if error is not None:
+                error(cx, value.value, at + offset)
+            return
+        cx.buffer[at] = 0
+        if ok is not None:
+            ok(cx, value.value if type(value) is Ok else value, at + offset)
+
+    return store
 
 
 def _exactly(value: Value, length: int) -> Value:

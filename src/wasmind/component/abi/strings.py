@@ -36,14 +36,28 @@ def _load(cx: Context, pointer: int, size: int, codec: str) -> str:
     end = pointer + size
     if end > len(cx.buffer):
         cx.reach(end)
+    cx.spend(size)
     try:
         return str(cx.buffer[pointer:end], codec)
     except UnicodeDecodeError as error:
-        raise GuestTrap(f"a string is not {codec}", cause=str(error)) from error
+        raise _malformed(error) from error
+
+
+def _malformed(error: UnicodeDecodeError) -> GuestTrap:
+    return GuestTrap(f"a string is not {error.encoding}", cause=f"{error.reason} at byte {error.start}")
 
 
 def _load_utf8(cx: Context, pointer: int, length: int) -> str:
-    return _load(cx, pointer, length, "utf-8")
+    end = pointer + length
+    if length > MAX_BYTES or end > len(cx.buffer):
+        return _load(cx, pointer, length, "utf-8")
+    cx.budget -= length
+    if cx.budget < 0:
+        cx.spend(0)
+    try:
+        return str(cx.buffer[pointer:end], "utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(error) from error
 
 
 def _load_utf16(cx: Context, pointer: int, length: int) -> str:
