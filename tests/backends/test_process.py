@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from support.onnx_models import FLOAT, I64, constant, gather, identity, linear, model, node
-from support.workers import array_of, f32, served, tensor
+from support.workers import array_of, f32, served, standing, tensor
 from wasmind.backends.process import ProcessBackend
 from wasmind.errors import (
     InferenceTimeout,
@@ -26,9 +26,10 @@ from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.worker.wire import INLINE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from support.workers import Served
+    from support.workers import Client, Standing
 
 ONES = np.ones((1, 4), np.float32)
 
@@ -63,26 +64,52 @@ def seconds_from_now(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def settled(made: Served) -> None:
-    """Until nothing is under way; then no memory of the arena may be taken."""
-    for _ in range(500):
-        link = made.backend._link
-        if link is not None and not link.calls:
-            assert link.space.arena.used == 0
-            assert not link.space.leases
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("calls are still under way")
+@pytest.fixture(scope="module")
+def identity_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing(identity(FLOAT, ("N",)), tmp_path_factory.mktemp("identity")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def linear_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing(linear(), tmp_path_factory.mktemp("linear")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def slow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing(slow(2), tmp_path_factory.mktemp("slow"), warm_up=False) as made:
+        yield made
+
+
+@pytest.fixture
+async def same(identity_process: Standing) -> AsyncIterator[Client]:
+    """y = x for f32 [N]."""
+    async with identity_process.client() as made:
+        yield made
+
+
+@pytest.fixture
+async def line(linear_process: Standing) -> AsyncIterator[Client]:
+    """y = 2x + 1 for f32 [1,4]."""
+    async with linear_process.client() as made:
+        yield made
+
+
+@pytest.fixture
+async def slowly(slow_process: Standing) -> AsyncIterator[Client]:
+    """y = 2x for f32 [N,1], after some seconds."""
+    async with slow_process.client() as made:
+        yield made
 
 
 @pytest.mark.parametrize("size", [0, 1, INLINE // 4, INLINE // 4 + 1, 150_528, 3_000_000])
-async def test_tensors_of_every_size_come_back_as_they_went(tmp_path: Path, size: int) -> None:
-    async with served(identity(FLOAT, ("N",)), tmp_path) as made:
-        x = many(size)
-        for _ in range(3):
-            (y,) = await made.infer(x)
-            assert y.tobytes() == x.tobytes()
-        await settled(made)
+async def test_tensors_of_every_size_come_back_as_they_went(same: Client, size: int) -> None:
+    x = many(size)
+    for _ in range(3):
+        (y,) = await same.infer(x)
+        assert y.tobytes() == x.tobytes()
+    await same.settled()
 
 
 async def test_private_memory_does_as_well_as_leased(tmp_path: Path) -> None:
@@ -93,26 +120,25 @@ async def test_private_memory_does_as_well_as_leased(tmp_path: Path) -> None:
             outputs = await made.backend.infer((given,), seconds_from_now(5), "t")
             assert array_of(outputs.tensors[0]).tobytes() == x.tobytes()
             outputs.release()
-        await settled(made)
+        await made.settled()
 
 
-async def test_a_lease_may_serve_several_inferences(tmp_path: Path) -> None:
-    async with served(identity(FLOAT, ("N",)), tmp_path) as made:
-        await made.infer(f32(1))
-        x = many(5000)
-        lease = made.backend.lease(x.nbytes)
-        lease.view[:] = x.tobytes()
-        given = Tensor(TensorType.F32, x.shape, lease.view)
-        for _ in range(3):
-            outputs = await made.backend.infer((given,), seconds_from_now(5), "t")
-            assert array_of(outputs.tensors[0]).tobytes() == x.tobytes()
-            outputs.release()
-        lease.release()
-        await settled(made)
+async def test_a_lease_may_serve_several_inferences(same: Client) -> None:
+    await same.infer(f32(1))
+    x = many(5000)
+    lease = same.backend.lease(x.nbytes)
+    lease.view[:] = x.tobytes()
+    given = Tensor(TensorType.F32, x.shape, lease.view)
+    for _ in range(3):
+        outputs = await same.backend.infer((given,), seconds_from_now(5), "t")
+        assert array_of(outputs.tensors[0]).tobytes() == x.tobytes()
+        outputs.release()
+    lease.release()
+    await same.settled()
 
 
 async def test_the_figures_add_up(tmp_path: Path) -> None:
-    async with served(slow(0.05), tmp_path) as made:
+    async with served(slow(0.05), tmp_path, warm_up=False) as made:
         began = time.perf_counter_ns()
         outputs = await made.backend.infer(
             (tensor(np.ones((1, 1), np.float32)), tensor(BIG)), seconds_from_now(20), "t"
@@ -126,7 +152,7 @@ async def test_the_figures_add_up(tmp_path: Path) -> None:
 
 
 async def test_outputs_whose_size_only_the_run_tells(tmp_path: Path) -> None:
-    """NonZero: the first answer is fetched, the next of that shape has its place ready, and either may be wrong."""
+    """The first answer is fetched; the next of that shape has its place ready, which may be wrong."""
     data = model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, ["N"])], [("y", I64, [1, "M"])])
     async with served(data, tmp_path) as made:
         for count in (0, 10, 3000, 3000, 20, 5000, 0):
@@ -134,7 +160,7 @@ async def test_outputs_whose_size_only_the_run_tells(tmp_path: Path) -> None:
             x[:count] = 1
             (y,) = await made.infer(x)
             assert y.tolist() == [list(range(count))]
-        await settled(made)
+        await made.settled()
 
 
 async def test_a_signature_that_is_wrong_about_sizes_does_no_harm(tmp_path: Path) -> None:
@@ -144,7 +170,7 @@ async def test_a_signature_that_is_wrong_about_sizes_does_no_harm(tmp_path: Path
             x = np.zeros(1000, np.float32)
             x[:count] = 1
             assert (await made.infer(x))[0].tolist() == [list(range(count))]
-        await settled(made)
+        await made.settled()
 
 
 async def test_several_inputs_and_outputs_in_their_order(tmp_path: Path) -> None:
@@ -160,7 +186,7 @@ async def test_several_inputs_and_outputs_in_their_order(tmp_path: Path) -> None
             assert np.array_equal(s, a + b)
             assert n.tolist() == [size]
             assert np.array_equal(d, b - a)
-        await settled(made)
+        await made.settled()
 
 
 async def test_the_frameworks_words_come_with_their_meaning(tmp_path: Path) -> None:
@@ -169,31 +195,30 @@ async def test_the_frameworks_words_come_with_their_meaning(tmp_path: Path) -> N
             await made.infer(np.array([7], np.int64))
         assert "index 7" in (caught.value.cause or "")
         assert (await made.infer(np.array([1], np.int64)))[0].tolist() == [[2.0, 3.0]]
-        await settled(made)
+        await made.settled()
 
 
-async def test_ten_thousand_may_wait_and_all_are_answered(tmp_path: Path) -> None:
-    async with served(linear(), tmp_path) as made:
-        await made.infer(ONES)
-        given = (tensor(ONES),)
+async def test_ten_thousand_may_wait_and_all_are_answered(line: Client) -> None:
+    await line.infer(ONES)
+    given = (tensor(ONES),)
 
-        async def one(number: int) -> None:
-            outputs = await made.backend.infer(given, seconds_from_now(60), f"tenant{number % 3}")
-            assert outputs.tensors[0].dims == (1, 4)
-            outputs.release()
+    async def one(number: int) -> None:
+        outputs = await line.backend.infer(given, seconds_from_now(60), f"tenant{number % 3}")
+        assert outputs.tensors[0].dims == (1, 4)
+        outputs.release()
 
-        tasks = [asyncio.create_task(one(number)) for number in range(10_000)]
-        await asyncio.sleep(0)
-        assert made.backend.waiting == 10_000
-        assert made.backend._link is not None
-        assert len(made.backend._link.calls) <= 256
-        await asyncio.gather(*tasks)
-        assert made.backend.waiting == 0
-        await settled(made)
+    tasks = [asyncio.create_task(one(number)) for number in range(10_000)]
+    await asyncio.sleep(0)
+    assert line.backend.waiting == 10_000
+    assert line.backend._link is not None
+    assert len(line.backend._link.calls) <= 256
+    await asyncio.gather(*tasks)
+    assert line.backend.waiting == 0
+    await line.settled()
 
 
-async def test_more_than_may_wait_are_turned_away(tmp_path: Path) -> None:
-    async with served(linear(), tmp_path, queue=10) as made:
+async def test_more_than_may_wait_are_turned_away(linear_process: Standing) -> None:
+    async with linear_process.client(queue=10) as made:
         calls = [asyncio.create_task(made.infer(ONES)) for _ in range(15)]
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert sum(isinstance(result, ModelBusy) for result in results) == 5
@@ -201,19 +226,17 @@ async def test_more_than_may_wait_are_turned_away(tmp_path: Path) -> None:
 
 
 class TestDeadlines:
-    async def test_a_slow_run_is_given_up_and_ended(self, tmp_path: Path) -> None:
-        async with served(slow(3), tmp_path) as made:
-            x = np.ones((1, 1), np.float32)
-            began = time.monotonic()
-            with pytest.raises(InferenceTimeout, match="did not answer before the deadline"):
-                await made.infer(x, BIG, seconds=0.15)
-            assert time.monotonic() - began < 0.6
-            await settled(made)
-            assert time.monotonic() - began < 1.5  # the run was ended, not waited for
-            assert made.process.usage() is not None
+    async def test_a_slow_run_is_given_up_and_ended(self, slowly: Client) -> None:
+        x = np.ones((1, 1), np.float32)
+        began = time.monotonic()
+        with pytest.raises(InferenceTimeout, match="did not answer before the deadline"):
+            await slowly.infer(x, BIG, seconds=0.15)
+        assert time.monotonic() - began < 0.6
+        await slowly.settled()
+        assert time.monotonic() - began < 1.5  # the run was ended, not waited for
 
     async def test_calls_behind_it_are_not_run_when_their_deadline_passed(self, tmp_path: Path) -> None:
-        async with served(slow(0.4), tmp_path) as made:
+        async with served(slow(0.4), tmp_path, warm_up=False) as made:
             x = np.ones((1, 1), np.float32)
             first = asyncio.create_task(made.infer(x, BIG))
             await asyncio.sleep(0.05)
@@ -223,34 +246,32 @@ class TestDeadlines:
                     await task
             began = time.monotonic()
             assert (await first)[0].tolist() == [[2.0]]
-            await settled(made)
+            await made.settled()
             assert time.monotonic() - began < 2
 
-    async def test_one_that_passed_already_is_told_so(self, tmp_path: Path) -> None:
-        async with served(linear(), tmp_path) as made:
-            with pytest.raises(InferenceTimeout):
-                await made.infer(ONES, seconds=-1)
-            assert (await made.infer(ONES, seconds=float("inf")))[0].tolist() == [[3.0] * 4]
-            await settled(made)
+    async def test_one_that_passed_already_is_told_so(self, line: Client) -> None:
+        with pytest.raises(InferenceTimeout):
+            await line.infer(ONES, seconds=-1)
+        assert (await line.infer(ONES, seconds=float("inf")))[0].tolist() == [[3.0] * 4]
+        await line.settled()
 
 
 class TestCancelling:
-    async def test_a_run_under_way_is_ended_and_its_slot_free(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
-            x = np.ones((1, 1), np.float32)
-            task = asyncio.create_task(made.infer(x, BIG))
-            await asyncio.sleep(0.2)
-            began = time.monotonic()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert time.monotonic() - began < 0.1
-            await settled(made)
-            assert time.monotonic() - began < 1
+    async def test_a_run_under_way_is_ended_and_its_slot_free(self, slowly: Client) -> None:
+        x = np.ones((1, 1), np.float32)
+        task = asyncio.create_task(slowly.infer(x, BIG))
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 0.1
+        await slowly.settled()
+        assert time.monotonic() - began < 1
 
     async def test_memory_stays_taken_until_the_worker_is_done_with_it(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
-            await made.infer(np.ones((1, 1), np.float32), np.zeros((400, 400), np.float32))
+        async with served(slow(0.3), tmp_path, warm_up=False) as made:
+            await made.infer(np.ones((1, 1), np.float32), BIG)
             assert made.backend._link is not None
             os.kill(made.process.pid, signal.SIGSTOP)
             task = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
@@ -259,40 +280,39 @@ class TestCancelling:
             await asyncio.sleep(0.05)
             assert made.backend._link.space.arena.used >= BIG.nbytes
             os.kill(made.process.pid, signal.SIGCONT)
-            await settled(made)
+            await made.settled()
 
-    async def test_cancelling_at_any_moment_loses_nothing(self, tmp_path: Path) -> None:
-        async with served(identity(FLOAT, ("N",)), tmp_path) as made:
-            x = many(3000)
-            random = np.random.default_rng(5)
-            for _ in range(20):
-                tasks = [asyncio.create_task(made.infer(x)) for _ in range(12)]
-                await asyncio.sleep(float(random.random()) * 0.003)
-                for task in tasks[::2]:
-                    task.cancel()
-                results = await asyncio.gather(*tasks, return_exceptions=True)
-                for result in results:
-                    assert isinstance(result, asyncio.CancelledError) or result[0].tobytes() == x.tobytes()
-            await settled(made)
+    async def test_cancelling_at_any_moment_loses_nothing(self, same: Client) -> None:
+        x = many(3000)
+        random = np.random.default_rng(5)
+        for _ in range(20):
+            tasks = [asyncio.create_task(same.infer(x)) for _ in range(12)]
+            await asyncio.sleep(float(random.random()) * 0.003)
+            for task in tasks[::2]:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for result in results:
+                assert isinstance(result, asyncio.CancelledError) or result[0].tobytes() == x.tobytes()
+        await same.settled()
 
 
 class TestSharedMemory:
-    async def test_what_does_not_fit_at_all_is_refused(self, tmp_path: Path) -> None:
-        async with served(identity(FLOAT, ("N",)), tmp_path, shared_memory=1 << 20) as made:
+    async def test_what_does_not_fit_at_all_is_refused(self, identity_process: Standing) -> None:
+        async with identity_process.client(shared_memory=1 << 20) as made:
             with pytest.raises(TooLarge, match="shared memory of 1048576 bytes"):
                 await made.infer(many(1 << 19))
             assert (await made.infer(f32(1)))[0].tolist() == [1]
-            await settled(made)
+            await made.settled()
 
-    async def test_calls_wait_for_room_and_all_are_answered(self, tmp_path: Path) -> None:
-        async with served(identity(FLOAT, ("N",)), tmp_path, shared_memory=1 << 20) as made:
+    async def test_calls_wait_for_room_and_all_are_answered(self, identity_process: Standing) -> None:
+        async with identity_process.client(shared_memory=1 << 20) as made:
             x = many(40_000)  # six of them fill it
             results = await asyncio.gather(*(made.infer(x) for _ in range(60)))
             assert all(y.tobytes() == x.tobytes() for (y,) in results)
-            await settled(made)
+            await made.settled()
 
-    async def test_when_it_stays_full_the_call_is_told(self, tmp_path: Path) -> None:
-        async with served(identity(FLOAT, ("N",)), tmp_path, shared_memory=1 << 20) as made:
+    async def test_when_it_stays_full_the_call_is_told(self, identity_process: Standing) -> None:
+        async with identity_process.client(shared_memory=1 << 20) as made:
             await made.infer(f32(1))
             hogs = [made.backend.lease(1 << 18) for _ in range(4)]
             x = many(70_000)
@@ -303,12 +323,12 @@ class TestSharedMemory:
             for hog in hogs:
                 hog.release()
             assert (await waiting)[0].tobytes() == x.tobytes()
-            await settled(made)
+            await made.settled()
 
 
 class TestDeath:
     async def test_calls_in_flight_are_told_why(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
+        async with served(slow(5), tmp_path, warm_up=False) as made:
             tasks = [asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG)) for _ in range(3)]
             await asyncio.sleep(0.2)
             os.kill(made.process.pid, signal.SIGKILL)
@@ -318,7 +338,7 @@ class TestDeath:
                     await task
 
     async def test_without_an_explanation_they_are_told_soon_all_the_same(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
+        async with served(slow(5), tmp_path, warm_up=False) as made:
             task = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
             await asyncio.sleep(0.2)
             began = time.monotonic()
@@ -328,7 +348,7 @@ class TestDeath:
             assert time.monotonic() - began < 1
 
     async def test_an_explanation_that_comes_first_is_used(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
+        async with served(slow(5), tmp_path, warm_up=False) as made:
             task = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
             await asyncio.sleep(0.2)
             made.backend.explain_death("the model's process died: evicted")
@@ -348,7 +368,7 @@ class TestDeath:
             await made.restart()
             for task in waiting:
                 assert (await task)[0].tolist() == [[3.0] * 4]
-            await settled(made)
+            await made.settled()
 
     async def test_they_wait_no_longer_than_their_deadline(self, tmp_path: Path) -> None:
         async with served(linear(), tmp_path) as made:
@@ -382,7 +402,7 @@ class TestDeath:
             assert array_of(outputs.tensors[0]).tobytes() == x.tobytes()
             outputs.release()
             lease.release()
-            await settled(made)
+            await made.settled()
 
     async def test_killed_again_and_again_under_load_every_call_ends(self, tmp_path: Path) -> None:
         async with served(identity(FLOAT, ("N",)), tmp_path) as made:
@@ -407,7 +427,7 @@ class TestDeath:
             await asyncio.gather(*callers)
             assert ended["answered"] > 50
             assert ended["died"] >= 1
-            await settled(made)
+            await made.settled()
 
 
 class TestLife:
@@ -451,9 +471,10 @@ class TestLife:
             await backend.close()
 
     async def test_closing_ends_what_waits_and_what_runs(self, tmp_path: Path) -> None:
-        async with served(slow(5), tmp_path) as made:
+        async with served(slow(5), tmp_path, warm_up=False) as made:
             calls = [
-                asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG, seconds=60)) for _ in range(10)
+                asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG, seconds=60))
+                for _ in range(10)
             ]
             await asyncio.sleep(0.2)
             await made.backend.close()
@@ -463,7 +484,7 @@ class TestLife:
                 await made.infer(np.ones((1, 1), np.float32), BIG)
 
     async def test_draining_answers_what_was_accepted(self, tmp_path: Path) -> None:
-        async with served(slow(0.15), tmp_path) as made:
+        async with served(slow(0.15), tmp_path, warm_up=False) as made:
             x = np.ones((1, 1), np.float32)
             await made.infer(x, BIG)
             calls = [asyncio.create_task(made.infer(x, BIG)) for _ in range(3)]
@@ -473,7 +494,7 @@ class TestLife:
             assert [(await call)[0].tolist() for call in calls] == [[[2.0]]] * 3
 
     async def test_draining_does_not_last_for_ever(self, tmp_path: Path) -> None:
-        async with served(slow(20), tmp_path) as made:
+        async with served(slow(20), tmp_path, warm_up=False) as made:
             call = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
             await asyncio.sleep(0.2)
             death = await made.process.stop(0.2)

@@ -1,6 +1,6 @@
 """A worker that was taken over: confined as every worker, it then tries what an attacker would.
 
-Run as a program with the path of a model, of a file that is not the worker's, and the phase (`load` or `serve`).
+Run as a program with the paths of a model and of a file that is not its own, and `load` or `serve`.
 Prints one JSON object: for each attempt the errno's name, or "done" if nothing stopped it.
 """
 
@@ -71,6 +71,12 @@ def in_libc(name: str, *arguments: Any) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def opened(path: str, mode: str = "rb") -> None:
+    with open(path, mode) as file:
+        if "r" in mode:
+            file.read(1)
+
+
 def executable_page() -> None:
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 
@@ -88,15 +94,15 @@ def new_thread() -> None:
 def attempts(model: str, secret: str, parent: int) -> dict[str, Callable[[], Any]]:
     directory = os.path.dirname(model)
     others: dict[str, Callable[[], Any]] = {
-        "read /etc/passwd": lambda: open("/etc/passwd").read(),
-        "read a file beside the model": lambda: open(secret).read(),
-        "read its parent's memory": lambda: open(f"/proc/{parent}/mem", "rb"),
-        "read its parent's environment": lambda: open(f"/proc/{parent}/environ", "rb"),
-        "read its own environment": lambda: open("/proc/self/environ", "rb"),
+        "read /etc/passwd": lambda: opened("/etc/passwd"),
+        "read a file beside the model": lambda: opened(secret),
+        "read its parent's memory": lambda: opened(f"/proc/{parent}/mem", "rb"),
+        "read its parent's environment": lambda: opened(f"/proc/{parent}/environ", "rb"),
+        "read its own environment": lambda: opened("/proc/self/environ", "rb"),
         "list the model's directory": lambda: os.listdir(directory),
         "list the root": lambda: os.listdir("/"),
-        "write to the model": lambda: open(model, "ab"),
-        "make a file": lambda: open(os.path.join(directory, "new"), "wb"),
+        "write to the model": lambda: opened(model, "ab"),
+        "make a file": lambda: opened(os.path.join(directory, "new"), "wb"),
         "make a link": lambda: os.symlink("/etc", os.path.join(directory, "link")),
         "remove the model": lambda: os.unlink(model),
         "rename the model": lambda: os.rename(model, model + "x"),
@@ -114,7 +120,9 @@ def attempts(model: str, secret: str, parent: int) -> dict[str, Callable[[], Any
         "signal its parent's thread": lambda: in_libc("tgkill", parent, parent, signal.SIGTERM),
         "have the kernel signal its parent": lambda: in_libc("fcntl", 2, 8, parent),
         "choose the signal for that": lambda: in_libc("fcntl", 2, 10, signal.SIGKILL),
-        "change its parent's limits": lambda: in_libc("prlimit", parent, 7, ctypes.create_string_buffer(16), None),
+        "change its parent's limits": lambda: in_libc(
+            "prlimit", parent, 7, ctypes.create_string_buffer(16), None
+        ),
         "be debugged by none, debug its parent": lambda: call("ptrace", 16, parent, 0, 0),
         "make executable memory": executable_page,
         "make memory executable": page_made_executable,
@@ -137,8 +145,8 @@ def attempts(model: str, secret: str, parent: int) -> dict[str, Callable[[], Any
 def serving_only(model: str) -> dict[str, Callable[[], Any]]:
     return {
         "make a thread": new_thread,
-        "open the model again": lambda: open(model, "rb"),
-        "open any file": lambda: open("/dev/null", "rb"),
+        "open the model again": lambda: opened(model, "rb"),
+        "open any file": lambda: opened("/dev/null", "rb"),
         "put a listener on its calls": lambda: call("seccomp_notify", 1, 8, 0),
     }
 
@@ -169,7 +177,7 @@ def main() -> None:
         confine.before_serve(held, Profile())
         tries |= serving_only(model)
     found = {name: outcome(attempt) for name, attempt in tries.items()}
-    found["read the model"] = outcome(lambda: open(model, "rb").read())
+    found["read the model"] = outcome(lambda: opened(model, "rb"))
     sys.stdout.write(json.dumps(found))
     sys.stdout.flush()
 

@@ -1,125 +1,126 @@
-"""Row 15: an ONNX file that names data elsewhere (`../`, absolute, links) gets none of it."""
+"""Row 15: ONNX external data that leads out of the model's own files. A canary stays unread."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import select
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from support.workers import served
+from support.workers import served, spec_of
 from wasmind.catalog.files import files_of
 from wasmind.errors import ModelLoadFailed
+from wasmind.worker.spawn import listen, spawn
 
-CANARY = np.array([7.0, 8.0, 9.0, 10.0], np.float32)
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def naming(location: str) -> bytes:
-    """A model whose output is its input plus four floats from the file it names."""
-    outside = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", location), ("offset", "0"), ("length", "16")):
-        outside.external_data.add(key=key, value=value)
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy")
-    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [outside])
-    opset = helper.make_opsetid("", 17)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+CANARY = np.array([7.25, 7.5], np.float32)
 
 
-def arranged(root: Path, kind: str) -> Path:
-    """A model's directory, beside it a canary that the model tries to reach; returns the model's path."""
-    canary = root / "secret/canary"
-    canary.parent.mkdir()
-    canary.write_bytes(CANARY.tobytes())
-    directory = root / "models/net"
-    (directory / "a").mkdir(parents=True)
-    location = {
-        "parent": "../../secret/canary",
-        "detour": "a/../../../secret/canary",
-        "absolute": str(canary),
-        "symbolic link": "model.onnx.data",
-        "hard link": "model.onnx.data",
-        "link to its directory": "b/canary",
-    }[kind]
-    match kind:
-        case "symbolic link":
-            (directory / location).symlink_to(canary)
-        case "hard link":
-            (directory / location).hardlink_to(canary)
-        case "link to its directory":
-            (directory / "b").symlink_to(canary.parent)
-    (directory / "model.onnx").write_bytes(naming(location))
-    return directory / "model.onnx"
+def model_with(location: str) -> bytes:
+    """y = x + w for f32 [2], with w in another file."""
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "8")):
+        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=value))
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [weights],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    return made.SerializeToString()
 
 
-@contextmanager
-def watching(path: Path) -> Iterator[list[int]]:
-    """Collects inotify's events of opening or reading `path`, by whatever name."""
-    opened, access = 0x20, 0x1
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    assert libc.inotify_add_watch(descriptor, os.fsencode(path), opened | access) >= 0
-    events: list[int] = []
-    try:
-        yield events
-        while select.select([descriptor], [], [], 0)[0]:
-            events += [mask for _, mask, _, _ in struct.iter_unpack("iIII", os.read(descriptor, 4096))]
-    finally:
-        os.close(descriptor)
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A model's directory, with a canary above it and another model's weights beside it."""
+    (tmp_path / "canary.bin").write_bytes(CANARY.tobytes())
+    directory = tmp_path / "models"
+    (directory / "sub").mkdir(parents=True)
+    (directory / "other.onnx.data").write_bytes(CANARY.tobytes())
+    return directory
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["a file", "a directory"])
-@pytest.mark.parametrize(
-    "kind", ["parent", "detour", "absolute", "symbolic link", "hard link", "link to its directory"]
-)
-async def test_data_elsewhere_stays_closed(kind: str, whole: bool, tmp_path: Path) -> None:
-    model = arranged(tmp_path, kind)
-    files = files_of(model.parent if whole else model)
-    with watching(tmp_path / "secret/canary") as events, pytest.raises(ModelLoadFailed):
-        async with served(model, tmp_path, files=files):
-            pass
-    assert events == []
+def symbolic(home: Path) -> str:
+    (home / "model.onnx.data").symlink_to(home.parent / "canary.bin")
+    return "model.onnx.data"
 
 
-def test_the_watch_sees_an_opening(tmp_path: Path) -> None:
-    (tmp_path / "canary").write_bytes(b"x")
-    (tmp_path / "link").hardlink_to(tmp_path / "canary")
-    with watching(tmp_path / "canary") as events:
-        (tmp_path / "link").read_bytes()
-    assert events
+def hard(home: Path) -> str:
+    os.link(home.parent / "canary.bin", home / "model.onnx.data")
+    return "model.onnx.data"
 
 
-@pytest.mark.parametrize("name", ["model.onnx.data", "model.onnx_data", "model.weights"])
-async def test_data_of_its_own_is_read(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(CANARY.tobytes())
-    (tmp_path / "model.onnx").write_bytes(naming(name))
-    async with served(tmp_path / "model.onnx", tmp_path) as model:
-        (found,) = await model.infer(np.ones(4, np.float32))
-    assert found.tolist() == (CANARY + 1).tolist()
+def through_a_directory(home: Path) -> str:
+    (home / "sub" / "up").symlink_to(home.parent)
+    return "sub/up/canary.bin"
 
 
-async def test_data_of_any_name_is_read_in_a_directory_of_its_own(tmp_path: Path) -> None:
-    net = tmp_path / "net"
-    (net / "parts").mkdir(parents=True)
-    (net / "parts/0").write_bytes(CANARY.tobytes())
-    (net / "model.onnx").write_bytes(naming("parts/0"))
-    async with served(net / "model.onnx", tmp_path, files=files_of(net)) as model:
-        (found,) = await model.infer(np.ones(4, np.float32))
-    assert found.tolist() == (CANARY + 1).tolist()
-    with pytest.raises(ModelLoadFailed):
-        async with served(net / "model.onnx", tmp_path, files=files_of(net / "model.onnx")):
-            pass
+ATTACKS = {
+    "dots": lambda home: "../canary.bin",
+    "dots inside": lambda home: "sub/../../canary.bin",
+    "absolute": lambda home: str(home.parent / "canary.bin"),
+    "symbolic link": symbolic,
+    "hard link": hard,
+    "link to a directory": through_a_directory,
+    "another model's weights": lambda home: "other.onnx.data",
+    "its parent's memory": lambda home: f"/proc/{os.getpid()}/mem",
+    "its own environment": lambda home: "/proc/self/environ",
+    "a device": lambda home: "/dev/zero",
+}
 
 
-def test_the_models_are_what_they_seem(tmp_path: Path) -> None:
-    (tmp_path / "data").write_bytes(CANARY.tobytes())
-    (tmp_path / "model.onnx").write_bytes(naming("data"))
-    found = onnx.load(tmp_path / "model.onnx").graph.initializer[0]
-    assert onnx.numpy_helper.to_array(found).tolist() == CANARY.tolist()
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_what_it_names_stays_unread(home: Path, attack: str) -> None:
+    path = home / "model.onnx"
+    path.write_bytes(model_with(ATTACKS[attack](home)))
+    with listen(home.parent / "s.sock") as listener:
+        process = await spawn(spec_of(path), listener)
+        with pytest.raises(ModelLoadFailed) as caught:
+            await process.ready()
+        await process.wait()
+    assert "7.25" not in caught.value.explain()
+
+
+@pytest.mark.parametrize("attack", ["symbolic link", "hard link", "link to a directory", "dots"])
+async def test_not_even_in_a_directory_of_its_own(home: Path, attack: str) -> None:
+    (home / "other.onnx.data").unlink()
+    (home / "model.onnx").write_bytes(model_with(ATTACKS[attack](home)))
+    granted = [file.path for file in files_of(home)]
+    assert granted == [str(home / "model.onnx")]
+    with listen(home.parent / "s.sock") as listener:
+        process = await spawn(spec_of(home / "model.onnx", files=files_of(home)), listener)
+        with pytest.raises(ModelLoadFailed):
+            await process.ready()
+        await process.wait()
+
+
+@pytest.mark.parametrize("location", ["model.onnx.data", "sub/deep.bin"])
+async def test_its_own_weights_are_read(home: Path, location: str) -> None:
+    (home / "model.onnx").write_bytes(model_with(location))
+    (home / location).write_bytes(CANARY.tobytes())
+    whole = location.startswith("sub/")
+    files = files_of(home if whole else home / "model.onnx")
+    async with served(home / "model.onnx", home.parent, files=files) as made:
+        assert (await made.infer(np.zeros(2, np.float32)))[0].tolist() == CANARY.tolist()
+
+
+async def test_a_file_put_there_after_it_was_configured_is_not_read(home: Path) -> None:
+    """The grant is a list of files, taken before the model is looked into."""
+    path = home / "model.onnx"
+    path.write_bytes(model_with("model.onnx.data"))
+    spec = spec_of(path)
+    (home / "model.onnx.data").symlink_to(home.parent / "canary.bin")
+    with listen(home.parent / "s.sock") as listener:
+        process = await spawn(spec, listener)
+        with pytest.raises(ModelLoadFailed):
+            await process.ready()
+        await process.wait()

@@ -13,7 +13,9 @@ import pytest
 from wasmind.worker.confine import probe
 
 pytestmark = [
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="the attempts name their calls by x86-64 number"),
+    pytest.mark.skipif(
+        platform.machine() != "x86_64", reason="the attempts name their calls by x86-64 number"
+    ),
     pytest.mark.skipif(not probe().complete, reason="this machine cannot confine"),
 ]
 
@@ -28,7 +30,10 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     secret.write_bytes(b"another tenant's weights")
     captive = Path(__file__).with_name("captive.py")
     ended = subprocess.run(
-        [sys.executable, "-P", captive, model, secret, request.param], capture_output=True, timeout=60, check=False
+        [sys.executable, "-P", captive, model, secret, request.param],
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr.decode()
     assert model.read_bytes() == b"weights"
@@ -39,7 +44,10 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_every_attempt_is_denied_by_the_kernel(found: dict[str, str]) -> None:
     expected = {
-        "call clone3": {"ENOSYS", "EPERM"},  # libraries fall back by this answer; the call is refused all the same
+        "call clone3": {
+            "ENOSYS",
+            "EPERM",
+        },  # libraries fall back by this answer; the call is refused all the same
         "make a thread": {"can't start new thread"},
         "load a library": {"cannot open shared object file"},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.liars import Den, den
+from support.liars import SIGNATURE, Den, Liar, den
+from wasmind.backends.link import Call, Link
 from wasmind.errors import ModelDied, NnError, RuntimeFailed
-from wasmind.nn.tensor import Tensor, TensorType
+from wasmind.nn.tensor import Tensor, TensorType, byte_length
+from wasmind.worker.shapes import Shapes
 from wasmind.worker.wire import (
     MAX_FRAME,
     Answered,
@@ -62,6 +65,13 @@ async def truthful(backend: ProcessBackend, place: Den) -> None:
     outputs.release()
 
 
+async def gone(worker: Liar) -> None:
+    """The backend has closed the connection."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            await worker.hear()
+
+
 LIES: dict[str, Callable[[Infer], list[ToEdge | bytes]]] = {
     "an output longer than its place": lambda c: [Done(c.call, (Answered((5001,), None), Z), 1, 2, 1)],
     "an output of 2^62 elements": lambda c: [Done(c.call, (Answered((1 << 62,), None), Z), 1, 2, 1)],
@@ -95,8 +105,12 @@ LIES: dict[str, Callable[[Infer], list[ToEdge | bytes]]] = {
     "a message of the edge": lambda c: [encode(Fetch(c.call, ()))],
     "a negative dimension": lambda c: [raw([1, c.call, [[[-5000], None], [[0, 2], b""]], 1, 2, 1])],
     "a rank of 40": lambda c: [raw([1, c.call, [[[1] * 40, None], [[0, 2], b""]], 1, 2, 1])],
-    "a dimension that is no integer": lambda c: [raw([1, c.call, [[["5000"], None], [[0, 2], b""]], 1, 2, 1])],
-    "words that are no UTF-8": lambda c: [b"\x0c\0\0\0" + b"\x95\x02\x01\xa1\xff\xa1\xff\xc0\xc0\xc0\xc0\xc0"],
+    "a dimension that is no integer": lambda c: [
+        raw([1, c.call, [[["5000"], None], [[0, 2], b""]], 1, 2, 1])
+    ],
+    "words that are no UTF-8": lambda c: [
+        b"\x0c\0\0\0" + b"\x95\x02\x01\xa1\xff\xa1\xff\xc0\xc0\xc0\xc0\xc0"
+    ],
 }
 
 
@@ -111,9 +125,7 @@ async def test_a_lie_ends_the_connection_and_fails_its_calls(tmp_path: Path, lie
         for task in (first, second):
             with pytest.raises(ModelDied, match="not to be believed"):
                 await task
-        with pytest.raises((EOFError, ConnectionError)):
-            while True:
-                await worker.hear()
+        await gone(worker)
         await truthful(backend, place)
 
 
@@ -250,59 +262,56 @@ _message = st.one_of(
 )
 
 
+class Owner:
+    def welcomed(self) -> None: ...
+    def answered(self) -> None: ...
+    def lost(self, link: Link, lie: str | None) -> None: ...
+
+
+class Wire:
+    closed = False
+
+    def write(self, frame: bytes) -> None: ...
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+def checked(outputs: ProcessOutputs) -> None:
+    for tensor in outputs.tensors:
+        assert len(tensor.data) == byte_length(tensor.type, tensor.dims)
+    outputs.release()
+
+
+async def hear(said: list[bytes]) -> None:
+    """Three calls under way, and a worker that says all this."""
+    loop = asyncio.get_running_loop()
+    link = Link(SIGNATURE, Shapes(SIGNATURE), 1 << 20, Owner())
+    wire = Wire()
+    link.connection_made(wire)  # type: ignore[arg-type]
+    link.data_received(encode(Welcome(1, 4)))
+    calls = [
+        Call((Tensor(TensorType.U8, (size,), bytes(size)),), 1e9, "t", loop.create_future())
+        for size in (10, 5000, 9000)
+    ]
+    assert all(link.send(made) for made in calls)
+    for data in said:
+        link.data_received(data)
+    for made in calls:
+        if not made.future.done():
+            assert made.number in link.calls
+        elif made.future.exception() is None:
+            checked(made.future.result())
+    if not link.calls:
+        assert link.space.arena.used == 0
+    if wire.closed:
+        link.connection_lost(None)
+
+
 @given(st.lists(_message, max_size=12))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_it_says_every_call_ends_and_all_memory_comes_back(said: list[bytes]) -> None:
-    from wasmind.backends.link import Call, Link
-    from wasmind.worker.shapes import Shapes
-
-    from support.liars import SIGNATURE
-
-    class Owner:
-        def welcomed(self) -> None: ...
-        def answered(self) -> None: ...
-        def lost(self, link: Link, lie: str | None) -> None: ...
-
-    class Wire:
-        closed = False
-
-        def write(self, frame: bytes) -> None: ...
-
-        def abort(self) -> None:
-            self.closed = True
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        link = Link(SIGNATURE, Shapes(SIGNATURE), 1 << 20, Owner())
-        wire = Wire()
-        link.connection_made(wire)  # type: ignore[arg-type]
-        link.data_received(encode(Welcome(1, 4)))
-        calls = []
-        for size in (10, 5000, 9000):
-            made = Call((Tensor(TensorType.U8, (size,), bytes(size)),), 1e9, "t", loop.create_future())
-            assert link.send(made)
-            calls.append(made)
-        for data in said:
-            link.data_received(data)
-        for made in calls:
-            future = made.future
-            if not future.done():
-                assert made.number in link.calls
-                continue
-            if future.exception() is None:
-                outputs = future.result()
-                for tensor in outputs.tensors:
-                    length = tensor.type.size
-                    for dim in tensor.dims:
-                        length *= dim
-                    assert len(tensor.data) == length
-                outputs.release()
-        if not link.calls:
-            assert link.space.arena.used == 0
-        if wire.closed:
-            link.connection_lost(None)
-
-    asyncio.run(run())
+    asyncio.run(hear(said))
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))

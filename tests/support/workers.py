@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import asynccontextmanager
+import threading
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.files import files_of
@@ -19,7 +22,7 @@ from wasmind.worker.spec import Ready, WorkerSpec
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
@@ -27,15 +30,11 @@ _numbers = itertools.count()
 
 
 @dataclass
-class Served:
-    """A model's process and what it takes to use it."""
+class Client:
+    """A model as an edge worker has it."""
 
-    spec: WorkerSpec
-    listener: socket.socket
-    process: WorkerProcess
-    ready: Ready
     backend: ProcessBackend
-    log: list[str]
+    ready: Ready
 
     async def infer(
         self, *arrays: np.ndarray[Any, Any], seconds: float = 20.0, tenant: str = "t"
@@ -57,6 +56,27 @@ class Served:
             for lease in leases:
                 lease.release()
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way; then no memory of the arena may be taken."""
+        for _ in range(1000):
+            link = self.backend._link
+            if link is not None and not link.calls:
+                assert link.space.arena.used == 0
+                assert not link.space.leases
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail("calls are still under way")
+
+
+@dataclass
+class Served(Client):
+    """A model's process too."""
+
+    spec: WorkerSpec
+    listener: socket.socket
+    process: WorkerProcess
+    log: list[str]
+
     async def restart(self) -> None:
         """Another process in the place of one that died."""
         self.process = await spawn(self.spec, self.listener, log=self.log.append)
@@ -75,7 +95,7 @@ def spec_of(path: Path, **settings: Any) -> WorkerSpec:
 
 @asynccontextmanager
 async def served(model: bytes | Path, directory: Path, **settings: Any) -> AsyncIterator[Served]:
-    """Serve a model (its bytes, or its file) from a process; `settings` are WorkerSpec's and ProcessBackend's."""
+    """Serve a model from a process of its own; `settings` are WorkerSpec's and ProcessBackend's."""
     if isinstance(model, bytes):
         path = directory / f"model{next(_numbers)}.onnx"
         path.write_bytes(model)
@@ -90,7 +110,7 @@ async def served(model: bytes | Path, directory: Path, **settings: Any) -> Async
         try:
             ready = await process.ready()
             backend = ProcessBackend(str(address), spec.name, ready.signature, **own)
-            made = Served(spec, listener, process, ready, backend, log)
+            made = Served(backend, ready, spec, listener, process, log)
             try:
                 yield made
             finally:
@@ -98,6 +118,41 @@ async def served(model: bytes | Path, directory: Path, **settings: Any) -> Async
                 process = made.process
         finally:
             await process.stop(5.0)
+
+
+@dataclass
+class Standing:
+    """A process that stands through a module's tests; each connects anew."""
+
+    address: str
+    ready: Ready
+    pid: int
+
+    @asynccontextmanager
+    async def client(self, **own: Any) -> AsyncIterator[Client]:
+        backend = ProcessBackend(self.address, "model", self.ready.signature, **own)
+        yield Client(backend, self.ready)
+        await backend.close()
+
+
+@contextmanager
+def standing(model: bytes, directory: Path, **settings: Any) -> Iterator[Standing]:
+    """Serve a model from a process that belongs to a loop in another thread."""
+    made: Future[Standing] = Future()
+    end = threading.Event()
+
+    async def serve() -> None:
+        async with served(model, directory, **settings) as own:
+            made.set_result(Standing(own.backend._address, own.ready, own.process.pid))
+            await asyncio.to_thread(end.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        yield made.result(30)
+    finally:
+        end.set()
+        thread.join()
 
 
 def f32(*values: float) -> np.ndarray[Any, Any]:

@@ -101,7 +101,7 @@ def test_no_byte_is_lent_twice_and_none_is_lost(steps: list[tuple[bool, int, int
             if offset is None:
                 continue
             end = offset + rounded(size)
-            assert 0 <= offset
+            assert offset >= 0
             assert end <= SIZE
             assert all(end <= start or offset >= start + rounded(length) for start, length in lent)
             lent.append((offset, size))
@@ -136,7 +136,14 @@ class TestMapping:
 
     @pytest.mark.parametrize(
         ("offset", "length", "inside"),
-        [(0, SIZE, True), (SIZE, 0, True), (1, SIZE, False), (-1, 1, False), (0, -1, False), (2**63, 1, False)],
+        [
+            (0, SIZE, True),
+            (SIZE, 0, True),
+            (1, SIZE, False),
+            (-1, 1, False),
+            (0, -1, False),
+            (2**63, 1, False),
+        ],
     )
     def test_only_bytes_within_count(self, arena: Arena, offset: int, length: int, inside: bool) -> None:
         assert Mapping(os.dup(arena.fd), SIZE).holds(offset, length) is inside

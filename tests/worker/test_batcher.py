@@ -107,7 +107,8 @@ def test_a_batch_that_is_no_longer_full_waits_again() -> None:
 
 
 _calls = st.lists(
-    st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5), st.booleans(), st.integers(0, 3)), max_size=60
+    st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 5), st.booleans(), st.integers(0, 3)),
+    max_size=60,
 )
 
 

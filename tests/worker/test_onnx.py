@@ -121,9 +121,7 @@ def test_other_arrays_are_bound_anew(load: Load) -> None:
 
 def test_a_signature_that_is_wrong_does_not_stop_the_model(load: Load) -> None:
     """The symbol N is declared for two sizes that differ; onnxruntime itself runs such models."""
-    data = model(
-        [node("NonZero", ["x"], ["y"])], [("x", FLOAT, ["N", 3])], [("y", I64, [2, "N"])]
-    )
+    data = model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, ["N", 3])], [("y", I64, [2, "N"])])
     execution = load(data).execution()
     x = np.ones((2, 3), np.float32)
     place = np.zeros((2, 2), np.int64)
@@ -220,5 +218,5 @@ def test_text_and_sequences_are_refused_with_what_to_do(load: Load) -> None:
 
 
 def test_a_file_that_is_no_model_is_refused(load: Load) -> None:
-    with pytest.raises(Exception, match="(?i)protobuf"):
+    with pytest.raises(Exception, match=r"(?i)protobuf"):
         load(b"not a model at all")

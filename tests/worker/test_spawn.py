@@ -157,7 +157,7 @@ from pathlib import Path
 from support.workers import spec_of
 from wasmind.worker.spawn import listen, spawn
 async def main():
-    process = await spawn(spec_of(Path({str(model)!r})), listen(Path({str(tmp_path / 'o.sock')!r})))
+    process = await spawn(spec_of(Path({str(model)!r})), listen(Path({str(tmp_path / "o.sock")!r})))
     await process.ready()
     print(process.pid, flush=True)
     await asyncio.sleep(60)
@@ -205,10 +205,19 @@ async def test_only_what_it_needs_is_open_in_it(tmp_path: Path) -> None:
         async with served(linear(), tmp_path) as made:
             await made.infer(np.ones((1, 4), np.float32))
             directory = f"/proc/{made.process.pid}/fd"
-            targets = sorted(os.readlink(f"{directory}/{name}").split(":")[0] for name in os.listdir(directory))
+            targets = sorted(
+                os.readlink(f"{directory}/{name}").split(":")[0] for name in os.listdir(directory)
+            )
     finally:
         os.close(leaked)
-    assert set(targets) <= {"/dev/null", "anon_inode", "pipe", "socket", f"/proc/{made.process.pid}/statm", "/memfd"}
+    assert set(targets) <= {
+        "/dev/null",
+        "anon_inode",
+        "pipe",
+        "socket",
+        f"/proc/{made.process.pid}/statm",
+        "/memfd",
+    }
     assert targets.count("socket") == 3  # its parent, the listener, one edge
 
 
