@@ -197,24 +197,24 @@ def _shared_memory() -> Check:
 def _ports(config: Config) -> Iterator[Check]:
     node = config.node
     try:
-        running = ask(node.state, "status", 5.0).pid
+        status = ask(node.state, "status", 5.0)
     except (NodeError, FileNotFoundError):
-        running = None
+        status = None
+    if status:
+        where = f"{status.functions_url} and {status.api_url}"
+        yield Check("ports", "ok", f"the node of this configuration serves at {where} (process {status.pid})")
+        return
     for purpose, port, setting in (
         ("functions", node.ports.functions, "ports.functions in [node]"),
         ("API", node.ports.api, "ports.api in [node]"),
     ):
-        name = f"port {port}"
         try:
             _free(listen(node.host, port, setting))
-            yield Check(name, "ok", f"free on {node.host}, for the {purpose}")
+            yield Check(f"port {port}", "ok", f"free on {node.host}, for the {purpose}")
         except NodeError as error:
-            if running is not None:
-                yield Check(name, "ok", f"the node of this configuration serves there (process {running})")
-            else:
-                yield Check(
-                    name, "failure", f"{error.message}: {error.cause}", "no node starts", error.remedy
-                )
+            yield Check(
+                f"port {port}", "failure", f"{error.message}: {error.cause}", "no node starts", error.remedy
+            )
 
 
 def _free(listeners: list[socket.socket]) -> None:

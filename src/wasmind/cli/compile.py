@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, cache_of, read, read_if_there
+from wasmind.cli.output import document, size, table
 
 if TYPE_CHECKING:
     from wasmind.config import Config
@@ -24,8 +25,6 @@ def compile_(
     json: AsJson = False,
 ) -> None:
     """Check and compile programs into the artifact cache, in a child process with limits."""
-    from wasmind.cli.output import document, size, table
-
     settings = read_if_there(config) if modules else read(config)
     rows = _compiled(_programs(modules, settings), cache_of(config, settings))
     if json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read_if_there
+from wasmind.cli.output import document, say
 
 if TYPE_CHECKING:
     from wasmind.cli.checks import Check
@@ -23,7 +24,6 @@ _MARKS = {
 def doctor(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """Check this machine: confinement, runtimes, ports, cores, limits. Exit code 1: a node cannot run."""
     from wasmind.cli.checks import examine
-    from wasmind.cli.output import document
 
     checks = examine(read_if_there(config))
     if json:
@@ -36,8 +36,6 @@ def doctor(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 
 
 def _print(check: Check) -> None:
-    from wasmind.cli.output import say
-
     colour, mark = _MARKS[check.verdict]
     if sys.stdout.isatty():
         mark = f"{colour}{mark}\x1b[0m"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read
+from wasmind.cli.output import document, reported, shorten, size, table
 
 app = typer.Typer(help="Functions of the configuration.", no_args_is_help=True)
 
 
 @app.command("ls")
+@reported
 def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """List functions: routes, models they may name, limits."""
-    from wasmind.cli.output import document, shorten, size, table
-
     found = read(config).functions
     if json:
         document(found)

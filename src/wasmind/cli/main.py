@@ -12,6 +12,7 @@ import typer
 
 from wasmind.cli import compile as compile_
 from wasmind.cli import demo, doctor, functions, models, node, run, serve
+from wasmind.cli.output import reported, say
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 program refused, "
@@ -26,16 +27,22 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serve.serve)
-app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
-app.command("compile")(compile_.compile_)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("status")(node.status)
-app.command("reload")(node.reload)
-app.command("stop")(node.stop)
+for _name, _command, _words in (
+    ("serve", serve.serve, "Serve a node's functions and models."),
+    ("compile", compile_.compile_, "Check and compile programs ahead."),
+    ("doctor", doctor.doctor, "Check what this machine offers."),
+    ("demo", demo.demo, "Serve a real image classifier."),
+    ("status", node.status, "Show the running node."),
+    ("reload", node.reload, "Reload the running node."),
+    ("stop", node.stop, "Stop the running node."),
+):
+    app.command(_name, short_help=_words)(reported(_command))
+app.command(
+    "run", short_help="Run a WASI command with wasi-nn.", context_settings={"allow_interspersed_args": False}
+)(reported(run.run))
 app.add_typer(models.app, name="models")
 app.add_typer(functions.app, name="functions")
 
@@ -43,7 +50,6 @@ app.add_typer(functions.app, name="functions")
 def _version(wanted: bool) -> None:
     if wanted:
         import wasmind
-        from wasmind.cli.output import say
 
         say(f"wasmind {wasmind.__version__}")
         raise typer.Exit
@@ -60,15 +66,8 @@ def _root(
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
-    from wasmind.errors import WasmindError
-
     try:
         app()
-    except WasmindError as error:
-        from wasmind.cli.output import failed
-
-        failed(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

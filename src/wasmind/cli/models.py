@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read
+from wasmind.cli.output import document, reported, say, shorten, table
 
 if TYPE_CHECKING:
     from wasmind.config import Config, Model
@@ -19,10 +19,9 @@ Name = Annotated[str, typer.Argument(help="The model's name in the configuration
 
 
 @app.command("ls")
+@reported
 def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """List models, with their state where a node runs."""
-    from wasmind.cli.output import document, table
-
     settings = read(config)
     states = _states(settings)
     rows = [_summary(name, model, states.get(name)) for name, model in settings.models.items()]
@@ -37,8 +36,11 @@ def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 
 
 @app.command("show")
+@reported
 def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """Show a model: files, inputs, outputs. One that never ran here is loaded once, in a confined process."""
+    import asyncio
+
     from wasmind.cli.inspect import describe
 
     settings = read(config)
@@ -52,6 +54,7 @@ def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None
 
 
 @app.command("test")
+@reported
 def try_(
     name: Name,
     npz: Annotated[
@@ -63,8 +66,9 @@ def try_(
     json: AsJson = False,
 ) -> None:
     """Run a model in a confined process of its own, on random or given input; print outputs and latency."""
+    import asyncio
+
     from wasmind.cli.inspect import try_out
-    from wasmind.cli.output import document, say
 
     found = asyncio.run(try_out(name, _model(read(config), name), npz, image, count))
     if json:
@@ -100,8 +104,6 @@ def _states(config: Config) -> dict[str, ModelStatus]:
 
 
 def _summary(name: str, model: Model, status: ModelStatus | None) -> dict[str, str]:
-    from wasmind.cli.output import shorten
-
     where = shorten(model.path) if model.path else str(model.kserve.url if model.kserve else "")
     return {
         "name": name,
@@ -115,8 +117,6 @@ def _summary(name: str, model: Model, status: ModelStatus | None) -> dict[str, s
 
 
 def _print(found: dict[str, Any], status: ModelStatus | None) -> None:
-    from wasmind.cli.output import say
-
     say(f"{found['name']} ({found['encoding']}, {found['runtime']}), sha256 {found['digest'][:16]}…")
     if found["description"]:
         say(found["description"])

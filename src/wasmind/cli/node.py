@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, state_of
+from wasmind.cli.output import document, say, size, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +23,6 @@ def status(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """Show the running node: its processes, models, functions, and what is wrong."""
     found = _ask(config, "status")
     if json:
-        from wasmind.cli.output import document
-
         document(found)
     else:
         _show(found)
@@ -31,8 +30,6 @@ def status(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 
 def reload(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """Make the running node read its configuration again; a broken one changes nothing and says why."""
-    from wasmind.cli.output import document, say
-
     found = _ask(config, "reload")
     if json:
         document(found)
@@ -42,8 +39,6 @@ def reload(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 
 def stop(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """Stop the running node: requests under way are finished first."""
-    from wasmind.cli.output import document, say
-
     found = _ask(config, "stop")
     if json:
         document({"stopped": found.pid})
@@ -53,8 +48,6 @@ def stop(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 
 def _show(found: NodeStatus) -> None:
     from time import time
-
-    from wasmind.cli.output import say, size, table
 
     say(f"wasmind {found.version}, process {found.pid}, {found.phase}, up {time() - found.started:.0f} s")
     say(f"functions at {found.functions_url}, API at {found.api_url}, generation {found.generation}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import typer
 
 WIDE = 240
 """Columns for a table that no terminal limits."""
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from wasmind.errors import WasmindError
@@ -27,10 +31,13 @@ def note(text: str) -> None:
 
 def document(value: Any) -> None:
     """A result as one JSON document; sizes become numbers and paths text."""
+    say(_encoded(value))
+
+
+def _encoded(value: Any) -> str:
     import msgspec
 
-    encoded = msgspec.json.encode(value, enc_hook=_plain)
-    say(msgspec.json.format(encoded, indent=2).decode())
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2).decode()
 
 
 def _plain(value: object) -> object:
@@ -55,13 +62,33 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         say(empty)
 
 
-def failed(error: WasmindError, *, as_json: bool) -> None:
-    """An error: what happened, why, what to do."""
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose errors are printed: what happened, why, what to do; it ends with the error's exit code.
+
+    With `--json` the error is a document, on stdout; for `run`, whose stdout is its guest's, on stderr.
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from wasmind.errors import WasmindError
+
+        try:
+            command(*args, **kwargs)
+        except WasmindError as error:
+            if not kwargs.get("json"):
+                _explain(error)
+            elif command.__name__ == "run":
+                note(_encoded({"error": error.as_dict()}))
+            else:
+                document({"error": error.as_dict()})
+            raise typer.Exit(error.exit_code) from error
+
+    return run
+
+
+def _explain(error: WasmindError) -> None:
     from wasmind.telemetry.escape import escape
 
-    if as_json:
-        document({"error": error.as_dict()})
-        return
     red, bold, reset = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if sys.stderr.isatty() else ("", "", "")
     note(f"{red}{bold}error:{reset} {escape(error.message)}")
     if error.cause:

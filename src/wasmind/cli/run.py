@@ -53,7 +53,7 @@ def run(
 
     from wasmind.config import Limits
 
-    del json  # errors alone are printed here, and `main` prints them
+    del json  # for errors alone, which `reported` prints
     settings = read_if_there(config)
     named = _named(model or (), nn_preload or ())
     limits = Limits(cpu_ms=cpu_ms, wall_ms=wall_ms, memory=_size(memory))

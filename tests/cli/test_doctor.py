@@ -1,0 +1,87 @@
+"""`wasmind doctor`: a healthy machine passes, and what is missing is told with its cost."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.commands import wasmind
+from wasmind import config
+from wasmind.cli import checks
+from wasmind.worker.spec import Confinement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.nodes import NodeProcess
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Config:
+    return config.parse({"node": {"ports": {"functions": 0, "api": 0}}}, tmp_path)
+
+
+def found(settings: config.Config, name: str) -> checks.Check:
+    return next(check for check in checks.examine(settings) if check.name == name)
+
+
+def test_a_machine_that_can_serve_passes(node: NodeProcess) -> None:
+    ended = wasmind("doctor", cwd=node.directory)
+    assert ended.code == 0, ended.out
+    for subject in ("landlock", "seccomp", "runtime onnx", "cores", "guest memory", "open files", "port"):
+        assert subject in ended.out
+    assert f"(process {node.process.pid})" in ended.out
+
+
+def test_a_taken_port_is_a_failure(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (tmp_path / "wasmind.toml").write_text(f"[node]\nports = {{ functions = {port}, api = 0 }}\n")
+        ended = wasmind("doctor", "--json", cwd=tmp_path)
+    assert ended.code == 1
+    (failure,) = [check for check in ended.json if check["verdict"] == "failure"]
+    assert failure["name"] == f"port {port}"
+    assert "is taken" in failure["found"]
+    assert failure["cost"] == "no node starts"
+    assert "ports.functions" in failure["remedy"]
+
+
+def test_without_confinement_models_are_refused(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Confinement(landlock=0, seccomp=False, notes=("no Landlock: old kernel",))
+    monkeypatch.setattr(checks, "probe", lambda: held)
+    for name in ("landlock", "seccomp"):
+        check = found(settings, name)
+        assert check.verdict == "failure"
+        assert "refused" in (check.cost or "")
+        assert check.remedy
+    assert found(settings, "confinement").found == "no Landlock: old kernel"
+
+
+def test_a_missing_runtime_is_told_with_how_to_install_it(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_FRAMEWORKS", {"onnx": "no-such-package"})
+    check = found(settings, "runtime onnx")
+    assert check.verdict == "warning"
+    assert check.remedy == "pip install 'wasmind[onnx]'"
+
+
+def test_few_descriptors_and_a_foreign_python_are_told(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    check = found(settings, "open files")
+    assert (check.verdict, check.found.split()[0]) == ("warning", "4096")
+    monkeypatch.setattr(sys, "version_info", (3, 14))
+    assert found(settings, "python").verdict == "failure"
+
+
+def test_more_workers_than_cores_are_told(tmp_path: Path) -> None:
+    settings = config.parse({"node": {"workers": 999}}, tmp_path)
+    assert found(settings, "cores").verdict == "warning"
