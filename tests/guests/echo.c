@@ -82,6 +82,15 @@ int main(void) {
     if (!strcmp(path, "/large")) return large(number);
     if (!strcmp(path, "/tokens")) return tokens(number);
     if (!strcmp(path, "/infer")) return infer();
+    if (!strcmp(path, "/progress")) {
+        head("text/plain");
+        printf("thinking\n");
+        fflush(stdout);
+        if (number) return infer();
+        const ssize_t got = read(0, buffer, sizeof buffer);
+        printf("read %zd\n", got);
+        return 0;
+    }
     if (!strcmp(path, "/status")) {
         printf("Status: %ld\nContent-Type: text/plain\n\nstatus %ld", number, number);
         return 0;

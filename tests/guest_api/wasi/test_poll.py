@@ -162,6 +162,20 @@ async def test_input_that_comes_between_two_polls_is_not_lost(wasi: Program) -> 
         assert await poll(run, stream(5, FD_READ, 0), timer(6, MS)) == [(6, 0, CLOCK, 0)]
 
 
+async def test_reading_after_a_poll_waits_for_the_next_part(wasi: Program) -> None:
+    parts = Parts()
+    async with Run(wasi, stdin=parts) as run:
+        loop = asyncio.get_running_loop()
+        run.memory.write(64, struct.pack("<II", BUFFER, 100))
+        for part in (b"first", b"later"):
+            loop.call_later(0.002, parts.queue.put_nowait, part)
+            assert await poll(run, stream(5, FD_READ, 0)) == [(5, 0, FD_READ, 1)]
+            assert await run.call("fd_read", 0, 64, 1, OUT) == 0
+            loop.call_later(0.002, parts.queue.put_nowait, part * 2)
+            assert await run.call("fd_read", 0, 64, 1, OUT) == 0
+            assert run.memory.read(BUFFER, 10) == part * 2
+
+
 async def test_a_guest_that_ends_while_input_is_awaited(wasi: Program) -> None:
     run = await Run(wasi, stdin=Parts()).start()
     assert await poll(run, stream(5, FD_READ, 0), timer(6, MS)) == [(6, 0, CLOCK, 0)]

@@ -183,6 +183,23 @@ async def test_a_pointer_out_of_bounds_is_1(ephemeral: Program, models: FixedMod
         assert all("outside the function's memory" in note or "is no graph" in note for note in guest.notes)
 
 
+async def test_a_bad_pointer_for_a_handle_makes_none(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models, Limits(nn_contexts=1, cpu_ms=5000)) as guest:
+        guest.memory.write(NAME, b"linear")
+        assert await guest.call("load_by_name", NAME, 6, SIZE - 3) == 1
+        assert await guest.call("load_by_name", NAME, 6, OUT) == 0
+        graph = guest.out
+        assert await guest.call("init_execution_context", graph, SIZE - 3) == 1
+        assert await guest.call("init_execution_context", graph, OUT) == 0
+
+
+async def test_a_bad_pointer_is_1_whatever_the_policy(ephemeral: Program, models: FixedModels) -> None:
+    async with Caller(ephemeral, models) as guest:
+        for array, count, out in ((SIZE - 7, 1, OUT), (SIZE - 8, 3, OUT), (0, 2**30, OUT), (0, 1, SIZE - 3)):
+            assert await guest.call("load", array, count, 1, 0, out) == 1
+            assert "outside the function's memory" in guest.notes[-1]
+
+
 async def test_a_buffer_that_is_too_small_is_7_and_told(ephemeral: Program, models: FixedModels) -> None:
     async with Caller(ephemeral, models) as guest:
         context = await guest.context()
