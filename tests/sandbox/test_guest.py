@@ -163,6 +163,21 @@ async def test_an_endless_nested_call_ends_with_the_budget(make: Make) -> None:
         await guest.call("act")
 
 
+async def test_nested_depth_is_limited(make: Make) -> None:
+    depths: list[int] = []
+
+    def deeper(guest: Guest[Desk]) -> int:
+        depths.append(guest.nested)
+        return int(guest.call_nested("act"))
+
+    guest = make()
+    guest.host.act = deeper
+    await guest.start()
+    with pytest.raises(GuestTrap, match="call each other without end"):
+        await guest.call("act")
+    assert max(depths) == 16
+
+
 async def test_calling_back_is_refused_outside_a_plain_host_function(make: Make) -> None:
     guest = make()
     await guest.start()

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from wasmind.sandbox.guest import Guest
     from wasmind.sandbox.program import Function
 
+MOST_NESTED = 16
+"""How deep guest and host may call each other: far below where the interpreter fails callbacks at their entry."""
+
 
 class Callbacks:
     """The exports of one instance, each looked up once. `instance` is the address of its

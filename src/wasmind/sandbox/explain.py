@@ -59,6 +59,15 @@ def would_wait(host: HostFunction) -> GuestTrap:
     )
 
 
+def nested_too_deep(most: int) -> GuestTrap:
+    """The guest and its host called each other without end."""
+    return GuestTrap(
+        "the function and its host call each other without end",
+        cause=f"more than {most} calls back into the function are under way",
+        remedy="an allocator must not call what allocates",
+    )
+
+
 def host_failed(host: HostFunction, error: BaseException) -> GuestTrap:
     """A host function raised something that is no answer to a guest: the guest ends, the process goes on."""
     failure = GuestTrap(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from wasmind.errors import NodeError, WasmindError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.binding import Wait, current
-from wasmind.sandbox.callbacks import Callbacks
-from wasmind.sandbox.explain import budget_spent, exited, host_failed, too_large, would_wait
+from wasmind.sandbox.callbacks import MOST_NESTED, Callbacks
+from wasmind.sandbox.exit import Exit
+from wasmind.sandbox.explain import budget_spent, exited, host_failed, nested_too_deep, too_large, would_wait
 from wasmind.sandbox.figures import Figures
 from wasmind.sandbox.memory import Memory
 from wasmind.sandbox.scratch import (
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
     from wasmind.sandbox.tier import Tier
 
 Host = TypeVar("Host")
-
-
-class Exit(BaseException):
-    """Ends a guest from inside a host function; no host function catches it by accident."""
 
 
 class Guest(Generic[Host]):
@@ -330,6 +327,8 @@ class Guest(Generic[Host]):
         """
         if current.guest is not self or self._scratch is None:
             raise NodeError("only a host function that the guest is calling can call it back")
+        if self.nested >= MOST_NESTED:
+            raise nested_too_deep(MOST_NESTED)
         callbacks = self._callbacks or self._back()
         self.nested += 1
         try:
