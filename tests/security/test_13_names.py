@@ -74,7 +74,7 @@ async def test_the_time_is_that_of_an_unknown_name(ephemeral: Program) -> None:
                 assert await guest.call("load_by_name", NAME, len(name), OUT) == 8
                 found.append(time.perf_counter_ns() - began)
     theirs_ns, nobody_ns = (statistics.median(found) for found in times.values())
-    assert abs(theirs_ns - nobody_ns) < 0.15 * nobody_ns
+    assert abs(theirs_ns - nobody_ns) < 0.25 * nobody_ns
 
 
 async def test_a_name_longer_than_memory_is_a_bad_pointer(ephemeral: Program) -> None:
