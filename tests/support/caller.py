@@ -80,3 +80,13 @@ class Caller:
         self.memory.set_u32(OUT, 0xDEADBEEF)
         errno = await self.call("get_output", context, index, BUFFER, size, OUT)
         return errno, self.out, self.memory.read(BUFFER, min(self.out, size) if errno == 0 else 0)
+
+    async def load(self, *builders: bytes, encoding: int = 1, target: int = 0) -> int:
+        """Write builders and their array, and load them."""
+        at, pairs = DATA, b""
+        for builder in builders:
+            self.memory.write(at, builder)
+            pairs += struct.pack("<II", at, len(builder))
+            at += len(builder)
+        self.memory.write(RECORD, pairs)
+        return await self.call("load", RECORD, len(builders), encoding, target, OUT)
