@@ -79,7 +79,7 @@ async def test_beside_it_another_instance_answers_at_once(tmp_path: Path) -> Non
 
 
 async def test_a_load_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    """Without inputs the whole loop is a constant; wherever it runs, folding or warming up, the clock ends it."""
+    """Without inputs the whole loop is a constant; folding or warming up, the clock ends it."""
     path = tmp_path / "endless.onnx"
     path.write_bytes(loop(1 << 60))
     with listen(tmp_path / "s.sock") as listener:

@@ -1,4 +1,4 @@
-"""Row 24: one bad, NaN or slow item in a batch beside another tenant's. The others get what they get alone."""
+"""Row 24: one bad, NaN or slow item in a batch beside another tenant's. The others get what is theirs."""
 
 from __future__ import annotations
 
