@@ -90,7 +90,7 @@ async def test_what_it_names_stays_unread(home: Path, attack: str) -> None:
     assert "7.25" not in caught.value.explain()
 
 
-@pytest.mark.parametrize("attack", ["symbolic link", "hard link", "link to a directory", "dots"])
+@pytest.mark.parametrize("attack", ["symbolic link", "hard link"])
 async def test_not_even_in_a_directory_of_its_own(home: Path, attack: str) -> None:
     (home / "other.onnx.data").unlink()
     (home / "model.onnx").write_bytes(model_with(ATTACKS[attack](home)))
