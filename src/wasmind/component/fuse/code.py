@@ -54,6 +54,8 @@ def _pattern(plain: tuple[bytes, ...], translated: tuple[bytes, ...]) -> re.Patt
 _SHARED_MEMORY = _pattern(_PLAIN[:1] + _MEMORY[:1] + _PLAIN[1:] + _MEMORY[1:], _TRANSLATED)
 _OTHER_MEMORY = _pattern(_PLAIN, _MEMORY + _TRANSLATED)
 
+_LOCALS = [re.compile(rb"%b(?:%b[\x7b-\x7f]){%d}" % (bytes((n,)), _LEB, n), re.DOTALL) for n in range(8)]
+"""Local variables of number types, in so many groups."""
 _FC_INDICES = {
     0x08: ("data", Kind.MEMORY),
     0x09: ("data",),
@@ -139,6 +141,10 @@ class Translator(dict[bytes, bytes]):
 
     def _locals(self, cursor: Cursor) -> bytes:
         start = cursor.at
+        plain = _LOCALS[cursor.peek() & 7].match(cursor.data, start, cursor.end)
+        if plain:
+            cursor.at = plain.end()
+            return plain[0]
         groups = []
         for _ in range(cursor.count()):
             number = cursor.u32()

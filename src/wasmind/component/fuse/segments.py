@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from wasmind.component.fuse.constants import END, Constant, Constants, function
 from wasmind.component.fuse.layout import Layout, Part
 
 FUNCREF = Reference("func")
+_PLAIN = re.compile(rb"\x00(\x41[\x80-\xff]{0,4}+[\x00-\x7f])\x0b", re.DOTALL)
+"""An active data segment of memory 0, at a place that is a number."""
 
 
 @dataclass(slots=True)
@@ -118,7 +121,13 @@ def datas(part: Part, constants: Constants) -> list[Data]:
 
 
 def _data(part: Part, constants: Constants, cursor: Cursor) -> Data:
-    start, flags = cursor.at, cursor.u32()
+    start = cursor.at
+    plain = _PLAIN.match(cursor.data, start, cursor.end)
+    if plain and part.maps[Kind.MEMORY]:
+        # As nearly all are, tens of thousands in a snapshot of a language's runtime.
+        cursor.at = plain.end()
+        return Data(part.maps[Kind.MEMORY][0], Constant(plain[1]), _content(cursor))
+    flags = cursor.u32()
     if flags > 2:
         raise cursor.fail(f"{flags} are no flags of a data segment", start)
     memory, offset = None, None
@@ -127,9 +136,13 @@ def _data(part: Part, constants: Constants, cursor: Cursor) -> Data:
         index = cursor.u32() if flags == 2 else 0
         memory = memories[_checked(part, [index], len(memories))[0]]
         offset = constants.evaluate(part, skip_expression(cursor))
+    return Data(memory, offset, _content(cursor))
+
+
+def _content(cursor: Cursor) -> Span:
     length = cursor.u32()
     at = cursor.take(length)
-    return Data(memory, offset, Span(at, at + length))
+    return Span(at, at + length)
 
 
 def _checked(part: Part, indices: list[int], count: int) -> list[int]:

@@ -1,0 +1,92 @@
+"""Components that real toolchains build, once per source; tests are skipped where a toolchain is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.components import ROOT, tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOURCES = ROOT / "tests" / "guests" / "components"
+WIT = ROOT / "tests" / "data" / "wit"
+TOOLS = ROOT / "build" / "tools"
+BUILT = ROOT / "build" / "test-guests"
+
+
+def _kept(name: str, sources: tuple[Path, ...], make: Callable[[Path], None]) -> bytes:
+    """What `make` writes to the path it is given, or wrote when the sources were the same."""
+    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    path = BUILT / f"{name}-{digest}.component.wasm"
+    if not path.exists():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        make(part)
+        part.rename(path)
+    return path.read_bytes()
+
+
+def _run(command: list[str], **environment: str) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@cache
+def python_text() -> bytes:
+    """The world `text` in Python, by componentize-py."""
+    program = shutil.which("componentize-py") or str(TOOLS / "componentize" / "bin" / "componentize-py")
+    if not Path(program).exists():
+        pytest.skip("componentize-py is not installed (see tests/guests/components/README.md)")
+    sources = SOURCES / "text.wit", SOURCES / "text.py"
+
+    def make(out: Path) -> None:
+        base = [program, "-d", str(sources[0]), "-w", "text"]
+        _run([*base, "componentize", "-p", str(SOURCES), "text", "-o", str(out)])
+
+    return _kept("text-python", sources, make)
+
+
+@cache
+def javascript_text() -> bytes:
+    """The world `text` in JavaScript, by jco and componentize-js."""
+    modules = TOOLS / "js" / "node_modules"
+    jco = modules / "@bytecodealliance" / "jco" / "dist" / "jco.js"
+    if not shutil.which("node") or not jco.exists():
+        pytest.skip("node or jco is not installed (see tests/guests/components/README.md)")
+    sources = SOURCES / "text.wit", SOURCES / "text.js", SOURCES / "preopen.mjs"
+
+    def make(out: Path) -> None:
+        command = ["node", "--import", str(sources[2]), str(jco), "componentize", str(sources[1])]
+        command += ["--wit", str(sources[0]), "--world-name", "text", "-d", "all", "-o", str(out)]
+        _run(command, NODE_MODULES=str(modules))
+
+    return _kept("text-javascript", sources, make)
+
+
+@cache
+def c_text() -> bytes:
+    """The world `text` in C, by ziglang and wasm-tools."""
+    sources = SOURCES / "text.wit", SOURCES / "text.c"
+
+    def make(out: Path) -> None:
+        core, embedded = out.with_suffix(".core"), out.with_suffix(".embedded")
+        flags = ["-target", "wasm32-freestanding", "-O2", "-s", "-nostdlib", "-Wl,--no-entry"]
+        _run([sys.executable, "-m", "ziglang", "cc", *flags, str(sources[1]), "-o", str(core)])
+        wasm_tools = tool("wasm-tools")
+        _run([wasm_tools, "component", "embed", str(sources[0]), "-w", "text", str(core), "-o", str(embedded)])
+        _run([wasm_tools, "component", "new", str(embedded), "-o", str(out)])
+        core.unlink()
+        embedded.unlink()
+
+    return _kept("text-c", sources, make)
