@@ -68,6 +68,10 @@ def _path(kind: type, value: object) -> Path:
     return Path(str(value))
 
 
+# Made once, here: msgspec learns a type on its first use, and two threads that do so at once crash Python.
+_artifacts = msgspec.json.Decoder(Artifact, dec_hook=_path)
+
+
 class ArtifactCache:
     """Artifacts in a directory that belongs to its owner alone.
 
@@ -96,7 +100,7 @@ class ArtifactCache:
     def find(self, key: str) -> Artifact | None:
         """Return the artifact under this key; None when there is none or it is damaged."""
         try:
-            artifact = msgspec.json.decode(self._record(key).read_bytes(), type=Artifact, dec_hook=_path)
+            artifact = _artifacts.decode(self._record(key).read_bytes())
         except (OSError, msgspec.DecodeError):
             return None
         artifact = msgspec.structs.replace(artifact, path=self.directory / artifact.path.name)
