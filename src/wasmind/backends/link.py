@@ -14,7 +14,6 @@ from wasmind.worker.wire import (
     INLINE,
     MAX_INLINE,
     VERSION,
-    Answered,
     Cancel,
     Done,
     Failed,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.nn.signature import Signature
-    from wasmind.nn.tensor import TensorType
     from wasmind.worker.shapes import Dims, Shapes
 
 _KINDS: dict[str, type[NnError]] = {
@@ -130,6 +128,7 @@ class Link(asyncio.Protocol):
         self._pace = 0.0
         self._lie: str | None = None
         self._wanted: dict[tuple[Dims, ...], tuple[int, ...]] = {}
+        """The places that outputs need, by the inputs' shapes: 0 for none, () where no output needs one."""
 
     # --- the connection ---------------------------------------------------------------------------------
 
@@ -182,15 +181,14 @@ class Link(asyncio.Protocol):
         """Send a call. False, and nothing has changed, if the arena has no room now. Raises TooLarge."""
         sent: list[Sent] = []
         key: list[Dims] = []
-        leases: list[SharedLease] | None = None
         call.extents = []
+        leases: list[SharedLease] = []
+        lent = self.space.leases
         inline = 0
         for tensor in call.inputs:
             data, dims = tensor.data, tensor.dims
             key.append(dims)
-            lease = self.space.leases.get(id(data))
-            if lease is not None:
-                leases = leases or []
+            if lent and (lease := lent.get(id(data))) is not None:
                 leases.append(lease)
                 sent.append(Sent(dims, None, lease.offset))
                 continue
@@ -205,12 +203,14 @@ class Link(asyncio.Protocol):
             self.space.arena.view(offset, size)[:] = memoryview(data).cast("B")
             sent.append(Sent(dims, None, offset))
         call.key = tuple(key)
-        if not self._choose_places(call):
+        if self._wanted.get(call.key) == ():
+            call.places = self._nowhere
+        elif not self._choose_places(call):
             return False
         self._next = call.number = self._next + 1
         call.link = self
-        call.leases = leases or NOTHING
-        for lease in call.leases:
+        call.leases = leases
+        for lease in leases:
             lease.hold()
         self.calls[call.number] = call
         # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
@@ -279,36 +279,27 @@ class Link(asyncio.Protocol):
         if call is None or len(message.outputs) != len(self._types):
             raise LieError(f"{len(message.outputs)} outputs for the call {message.call}")
         views: list[memoryview] = []
-        tensors = tuple(
-            [
-                self._tensor(kind, output, place, views)
-                for kind, output, place in zip(self._types, message.outputs, call.places, strict=True)
-            ]
-        )
+        tensors = []
+        for kind, output, place in zip(self._types, message.outputs, call.places, strict=True):
+            data: bytes | memoryview | None = output.data
+            length = byte_length(kind, output.dims)
+            if data is None:
+                # Only the place that was chosen for it counts, and that the output fits there.
+                if place is None or length > place.length:
+                    raise LieError(f"an output of {length} bytes where it had {place.length if place else 0}")
+                data = self.space.arena.view(place.offset, length)
+                views.append(data)
+            elif len(data) != length:
+                raise LieError(f"an output of {len(data)} bytes whose shape takes {length}")
+            tensors.append(Tensor(kind, output.dims, data))
         self._finish(call)
-        outputs = ProcessOutputs(tensors, message, self.space, call.extents, views)
+        outputs = ProcessOutputs(tuple(tensors), message, self.space, call.extents, views)
         if call.gone or call.future.done():
             outputs.release()
         else:
             call.future.set_result(outputs)
-        self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.125
         if not message.call & 7:
-            self._set_window()
-
-    def _tensor(
-        self, kind: TensorType, output: Answered, place: Place | None, views: list[memoryview]
-    ) -> Tensor:
-        """An output, held against the place that was chosen for it."""
-        data: bytes | memoryview | None = output.data
-        length = byte_length(kind, output.dims)
-        if data is None:
-            if place is None or length > place.length:
-                raise LieError(f"an output of {length} bytes where it had {place.length if place else 0}")
-            data = self.space.arena.view(place.offset, length)
-            views.append(data)
-        elif len(data) != length:
-            raise LieError(f"an output of {len(data)} bytes whose shape takes {length}")
-        return Tensor(kind, output.dims, data)
+            self._set_window(message)
 
     def _take(self, message: ToEdge) -> None:
         if isinstance(message, Failed):
@@ -377,7 +368,8 @@ class Link(asyncio.Protocol):
         for lease in call.leases:
             lease.let_go()
 
-    def _set_window(self) -> None:
+    def _set_window(self, message: Done) -> None:
         """Send about 20 ms of work ahead: enough to keep it busy, little enough to lose."""
+        self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.5
         ahead = int(_AHEAD_NS / max(self._pace, 1.0))
         self.window = max(2 * self._lanes, min(ahead, _LARGEST_WINDOW))

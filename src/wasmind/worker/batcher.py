@@ -80,7 +80,7 @@ class Batcher(Generic[Call]):
 
     def due(self) -> int | None:
         """Nanoseconds until `take` has something to give: 0 is now, None is never, as the queue stands."""
-        head = self._head()
+        head = self._head() if self._order else None
         if head is None:
             return None
         if not self._delay or self._urgent() is not None:
@@ -89,15 +89,20 @@ class Batcher(Generic[Call]):
 
     def take(self) -> list[Call]:
         """The next batch, at least one call; empty when nothing is due."""
-        head = self._urgent() if self._delay else None
-        if head is None:
-            head = self._head()
-            if head is None or (self._delay and head.arrived + self._delay > self._clock()):
-                return []
+        order = self._order
         if self._largest == 1:
-            head.left = True
-            return [head]
-        return self._with_company(head)
+            while order:
+                head = order.popleft()
+                if not head.left:
+                    head.left = True
+                    return [head]
+            return []
+        first = self._urgent() if self._delay else None
+        if first is None:
+            first = self._head()
+            if first is None or (self._delay and first.arrived + self._delay > self._clock()):
+                return []
+        return self._with_company(first)
 
     def _head(self) -> Call | None:
         order = self._order

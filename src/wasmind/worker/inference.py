@@ -182,13 +182,12 @@ class Runner:
         self, call: Call, outputs: list[Array], targets: list[Array | None], took: int, batch: int
     ) -> None:
         """Tell the outputs: some are in their place, some travel inline, some need a place first."""
-        answered = []
-        missing: dict[int, bytes] = {}
+        answered: list[Answered] = []
+        missing: dict[int, bytes] | None = None
         inline = 0
-        for index, place in enumerate(call.message.places):
-            output = outputs[index]
+        for output, target, place in zip(outputs, targets, call.message.places, strict=True):
             data = None
-            if place is None or output is not targets[index]:
+            if place is None or output is not target:
                 size = output.nbytes
                 if place is not None and size <= place.length:
                     call.connection.write(place, bytes_of(output))
@@ -196,13 +195,14 @@ class Runner:
                     data = output.tobytes()
                     inline += size
                 else:
-                    missing[index] = output.tobytes()
+                    missing = missing or {}
+                    missing[len(answered)] = output.tobytes()
             answered.append(Answered(output.shape, data))
-        done = Done(call.message.call, tuple(answered), max(0, self.started - call.arrived), took, batch)
-        if missing:
-            call.keep(done, missing)
-        else:
+        done = Done(call.message.call, tuple(answered), self.started - call.arrived, took, batch)
+        if missing is None:
             call.answer(done)
+        else:
+            call.keep(done, missing)
 
     def _explain(self, call: Call, error: Exception) -> None:
         words = str(error) or type(error).__name__

@@ -63,9 +63,7 @@ def probe_batching(execution: Execution, signature: Signature) -> str | None:
 
 def made_up(signature: Signature, size: int, *, seed: int, rows: int | None = None) -> list[Array]:
     """Inputs with every open dimension set to `size`, and the first to `rows` if given. Raises ValueError."""
-    return [
-        _made_up(spec, size, seed * 1009 + index, rows) for index, spec in enumerate(signature.inputs)
-    ]
+    return [_made_up(spec, size, seed * 1009 + index, rows) for index, spec in enumerate(signature.inputs)]
 
 
 def _made_up(spec: TensorSpec, size: int, seed: int, rows: int | None) -> Array:

@@ -193,6 +193,8 @@ class Frames:
         """The bodies that `data` completes. Raises FrameTooLargeError; the stream is of no use after it."""
         if self._rest:
             data = self._rest + data
+        elif _HEAD <= len(data) <= MAX_FRAME and _read_length(data)[0] == len(data) - _HEAD:
+            return [data[_HEAD:]]  # the common case: one frame, whole
         bodies = []
         position, end = 0, len(data)
         while end - position >= _HEAD:
