@@ -46,16 +46,25 @@ async def test_a_full_engine_refuses_and_recovers(cache: Path) -> None:
         program.close()
 
 
-async def test_the_first_guests_get_warm_slots_and_the_others_cold_ones(make: Make, engine: Engine) -> None:
+async def test_a_program_leaves_half_of_the_warm_slots_to_others(
+    make: Make, load: Callable[..., Program], engine: Engine
+) -> None:
     warm, cold = engine.tiers
-    guests = [make() for _ in range(warm.capacity + 5)]
+    half = warm.capacity // 2
+    guests = [make() for _ in range(warm.capacity)]
     for guest in guests:
         await guest.start()
-    assert (warm.live, cold.live) == (warm.capacity, 5)
+    assert (warm.live, cold.live) == (half, half)
     assert await guests[-1].call("sum", 1, 1) == (2,)
+    other = make(None, load('(module (func (export "_start")))'))
+    await other.start()
+    assert (warm.live, cold.live) == (half + 1, half)
     guests[0].close()
     guests[-1].close()
-    assert (warm.live, cold.live) == (warm.capacity - 1, 4)
+    other.close()
+    assert (warm.live, cold.live) == (half - 1, half - 1)
+    await make().start()
+    assert (warm.live, cold.live) == (half, half - 1)
 
 
 async def test_an_engine_with_guests_cannot_be_closed(cache: Path) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from wasmind.sandbox.program import Function
 
 MOST_NESTED = 16
-"""How deep guest and host may call each other: far below where the interpreter fails callbacks at their entry."""
+"""How deep guest and host may call each other; the interpreter fails a callback at its entry far beyond
+that."""
 
 
 class Callbacks:

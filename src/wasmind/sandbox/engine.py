@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wasmind.sandbox.guest import Guest
+    from wasmind.sandbox.program import Program
 
 _SPARE_SCRATCHES = 256
 _ENDED = b"the guest's budget is spent"
@@ -88,23 +89,34 @@ class Engine:
     ) -> None:
         self.close()
 
-    def admit(self) -> Tier:
-        """Return the tier that has room for one more guest, and count it; `Tier.live` is taken down again by
-        the guest.
+    def admit(self, program: Program) -> Tier:
+        """Count one more guest of a program in the tier that has room for it; `dismiss` takes it out again.
 
-        Raises Overloaded.
+        A program gets a warm slot while it holds fewer of them than are free, so that thousands of guests
+        that wait leave half of them to others. Raises Overloaded.
         """
         if self.orphans:
             self._close_orphans()
-        for tier in self.tiers:
-            if tier.live < tier.capacity or not tier.capacity:
+        warm = self.tiers[0]
+        if program.warm < warm.capacity - warm.live or not warm.capacity:
+            warm.live += 1
+            program.warm += 1
+            return warm
+        for tier in reversed(self.tiers):
+            if tier.live < tier.capacity:
                 tier.live += 1
+                program.warm += tier is warm
                 return tier
         raise Overloaded(
             "too many functions are running in this process",
             cause=f"it has room for {self.instances} at once",
             remedy="; ".join(self.notes) or "run more workers",
         )
+
+    def dismiss(self, program: Program, tier: Tier) -> None:
+        """A guest that was admitted has ended."""
+        tier.live -= 1
+        program.warm -= tier is self.tiers[0]
 
     def _close_orphans(self) -> None:
         """Close guests that were forgotten while another guest was running, when that could not be done."""

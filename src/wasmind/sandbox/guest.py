@@ -123,7 +123,7 @@ class Guest(Generic[Host]):
             raise too_large(program, limits)
         if self._budget_ns < engine.ticker.look_ns:
             engine.ticker.heed(self._budget_ns)
-        self._tier = tier = engine.admit()
+        self._tier = tier = engine.admit(program)
         self._scratch = scratch = engine.borrow_scratch()
         self._store = store = ffi.store_new(tier.pointer, None, None)
         self._context = context = ffi.store_context(store)
@@ -291,7 +291,7 @@ class Guest(Generic[Host]):
             ffi.store_delete(store)
             self._context = 0
             if self._tier is not None:
-                self._tier.live -= 1
+                self._engine.dismiss(self.program, self._tier)
             if self._suspension is not None:
                 self._suspension.end()
             if self._scratch is not None:

@@ -55,6 +55,8 @@ class Program:
         self.artifact = artifact
         self.pointers: list[int] = []
         """The pre-linked instance (`wasmtime_instance_pre_t`) in each of the engine's tiers."""
+        self.warm = 0
+        """How many of its guests hold a slot of the warm tier."""
         self.functions = exported(artifact)
         self.memory_name = (
             b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""

@@ -34,7 +34,7 @@ class Tier:
 
 
 def tiers(room: settings.Room, stack: int) -> tuple[Tier, ...]:
-    """Make the tiers that there is room for; a guest takes the first with a free slot."""
+    """Make the tiers that there is room for: the warm one and, beyond it, the cold one."""
     warm = min(settings.WARM_INSTANCES, room.instances)
     if not warm:
         return (Tier(0, room.profile, stack, 0, 0),)
