@@ -156,7 +156,7 @@ def _fullness(options: plans.Options) -> tuple[bool, bool]:
 
 
 def _serves(kept: plans.Options, options: plans.Options) -> bool:
-    """Whether a context with `kept` may be used for `options`: it lacks nothing, and what it adds is not used."""
+    """Whether a context with `kept` may be used for `options`: it has all that they name."""
     return (
         kept.instance == options.instance
         and options.memory in (None, kept.memory)

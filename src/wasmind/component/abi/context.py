@@ -136,7 +136,10 @@ class Context:
             )
 
     def refresh(self) -> None:
-        """See the memory where it lies and as large as it is now."""
+        """See the memory where it lies, and as large as it is now.
+
+        The first look is at what the sandbox knows already: whatever lies beyond makes `reach` look again.
+        """
         memory = self._memory
         if memory is None:
             if self.options.memory is None:
@@ -144,17 +147,22 @@ class Context:
                 return
             memory = self._memory = self.guest.memory_named(self.options.memory)
             self._moves = memory.moves
-        memory.refresh()
+            if self._moves:
+                memory.refresh()
+        else:
+            memory.refresh()
         self.buffer = memory.buffer
         self.wary = self._moves
 
     def reach(self, end: int) -> None:
         """Make sure that the memory is at least `end` bytes long. Raises GuestTrap."""
-        if end > len(self.buffer):
+        for _ in range(2):  # the first look may be at what was known before
+            if end <= len(self.buffer):
+                return
             self.refresh()
-            if end > len(self.buffer):
-                size = len(self.buffer)
-                raise GuestTrap(f"a pointer ends at {end}, outside the memory", cause=f"it has {size} bytes")
+        if end > len(self.buffer):
+            size = len(self.buffer)
+            raise GuestTrap(f"a pointer ends at {end}, outside the memory", cause=f"it has {size} bytes")
 
     def check(self, pointer: int, size: int, align: int) -> None:
         """Check a pointer that the guest gave for `size` bytes. Raises GuestTrap."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmind.guest_api.wasi_http.client import Client
-from wasmind.guest_api.wasi_http.exchange import Component, Exchange, Request
-from wasmind.guest_api.wasi_http.interfaces import INTERFACES
+from wasmind.guest_api.wasi_http.exchange import Exchange, Request, Service
+from wasmind.guest_api.wasi_http.interfaces import INTERFACES, WORLD
 
-__all__ = ["INTERFACES", "Client", "Component", "Exchange", "Request"]
+__all__ = ["INTERFACES", "WORLD", "Client", "Exchange", "Request", "Service"]

@@ -2,11 +2,12 @@
 
 The edge does this::
 
-    component = http.Component(binding)                                     # once per deployed function
-    client = http.Client(function.backends)
+    component = Component.load(engine, built, wasi_http.WORLD)              # once per deployed function
+    service = Service(component, environ)
+    client = Client(function.backends)
 
-    exchange = http.Exchange(component, request, receive, response, session, log.write, note, client, environ)
-    guest = Guest(program, limits, exchange.host)
+    exchange = Exchange(service, request, receive, response, session, log.write, note, client)
+    guest = component.guest(limits, exchange.host)
     try:
         await exchange.run(guest)
     except WasmindError as error:
@@ -17,20 +18,19 @@ The edge does this::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from wasmind.component.bind import Binding
-from wasmind.errors import GuestExit, ProgramError
+from wasmind.component.component import Component
+from wasmind.errors import ProgramError, WasmindError
 from wasmind.guest_api.cgi.body import BodySource, Receive
 from wasmind.guest_api.cgi.exchange import LogSink
 from wasmind.guest_api.host import Note
 from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.guest_api.wasi_http.client import Client, Outgoing
-from wasmind.guest_api.wasi_http.fields import Fields
 from wasmind.guest_api.wasi_http.host import HttpHost
 from wasmind.guest_api.wasi_http.messages import IncomingRequest, ResponseOutparam
 from wasmind.guest_api.wasi_http.sender import Response, Sender
@@ -54,32 +54,33 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     has_body: bool = False
 
 
-class Component:
-    """A component that serves HTTP: its binding, and its handler."""
+class Service:
+    """A component that serves HTTP, and the environment of its runs."""
 
-    __slots__ = ("binding", "handle")
+    __slots__ = ("component", "environ", "handle")
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, component: Component, env: Mapping[str, str] | None = None) -> None:
         """Raises ProgramError for a component without a handler."""
-        handle = binding.export(HANDLER, "handle")
+        handle = component.export(HANDLER, "handle")
         if handle is None:
             raise ProgramError(
                 "the component serves no HTTP requests",
                 cause="it does not export wasi:http/incoming-handler",
                 remedy="build it for the world wasi:http/proxy",
             )
-        self.binding = binding
+        self.component = component
+        self.environ = [f"{name}={value}".encode() for name, value in (env or {}).items()]
         self.handle = handle
 
 
 class Exchange:
     """A request, the response being sent, and the host object of the guest in between."""
 
-    __slots__ = ("_component", "_request", "_sender", "host")
+    __slots__ = ("_request", "_sender", "_service", "host")
 
     def __init__(
         self,
-        component: Component,
+        service: Service,
         request: Request,
         receive: Receive,
         response: Response,
@@ -87,21 +88,20 @@ class Exchange:
         log: Callable[[bytes], object],
         note: Note,
         client: Client,
-        environ: Sequence[bytes] = (),
         backend_requests: int = 32,
     ) -> None:
-        self._component = component
+        self._service = service
         self._sender = Sender(response, request.method)
         self._request = IncomingRequest(
             request.method,
             request.target,
             request.scheme,
             request.authority,
-            Fields.received(request.headers),
+            request.headers,
             BodySource(receive if request.has_body else None),
         )
         sink = LogSink(log)
-        wasi = Wasi(BytesSource(), sink, sink, environ=lambda: environ)
+        wasi = Wasi(BytesSource(), sink, sink, environ=lambda: service.environ)
         self.host = HttpHost(wasi, session, note, Outgoing(client, backend_requests))
 
     @property
@@ -115,16 +115,15 @@ class Exchange:
         Raises MalformedResponse, whatever `Guest.call` raises, and whatever `receive` and `response` raise. A
         guest that fails after it completed its response has answered: the failure is noted.
         """
-        host, sender = self.host, self._sender
+        host, sender, service = self.host, self._sender, self._service
         try:
-            await guest.start()
-            host.contexts = self._component.binding.open(guest)
-            if guest.program.initializes:
-                await guest.call("_initialize")
+            await service.component.start(guest)
             try:
-                await self._component.handle(guest, self._request, ResponseOutparam(sender.answered))
-            except GuestExit as exited:
-                host.note(exited.explain())
+                await service.handle(guest, self._request, ResponseOutparam(sender.answered))
+            except WasmindError as error:
+                if not sender.complete:
+                    raise
+                host.note(error.explain())
             await sender.finish()
         finally:
             sender.abandon()

@@ -42,17 +42,20 @@ class Fields:
 
     __slots__ = ("_entries", "_size", "mutable")
 
-    def __init__(self, entries: Iterable[tuple[str, bytes]] = (), *, mutable: bool = True) -> None:
-        """Take entries that are known to be good."""
-        self._entries = list(entries)
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, str, bytes]] = []
+        """The name in lower case, the name, the value."""
         self._size = 0
-        self.mutable = mutable
+        self.mutable = True
 
     @classmethod
     def received(cls, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
         """The headers of a message that came in, names in lower case; the connection's own are left out."""
+        made = cls()
         decoded = [(name.decode("latin-1"), value) for name, value in headers]
-        return cls([entry for entry in decoded if entry[0] not in FORBIDDEN], mutable=False)
+        made._entries = [(name, name, value) for name, value in decoded if name not in FORBIDDEN]
+        made.mutable = False
+        return made
 
     @classmethod
     def from_list(cls, entries: Sequence[tuple[str, bytes]]) -> Fields | HeaderError:
@@ -67,44 +70,52 @@ class Fields:
     def get(self, name: str) -> list[bytes]:
         """All values of a name."""
         wanted = name.lower()
-        return [value for each, value in self._entries if each.lower() == wanted]
+        return [value for lower, _, value in self._entries if lower == wanted]
 
     def has(self, name: str) -> bool:
         """Whether there is an entry of this name."""
         wanted = name.lower()
-        return any(each.lower() == wanted for each, _ in self._entries)
+        return any(lower == wanted for lower, _, _ in self._entries)
 
     def set(self, name: str, values: Sequence[bytes]) -> HeaderError | None:
         """Put these values in place of all values of a name. Raises LimitExceeded."""
-        wrong = self._refused(name, values)
-        if wrong is None:
-            self._remove(name)
-            for value in values:
-                self._add(name, value)
-        return wrong
+        lower = self._checked(name)
+        if isinstance(lower, Err):
+            return lower
+        if not all(map(_VALUE.match, values)):
+            return INVALID
+        self._remove(lower)
+        for value in values:
+            self._add(lower, name, value)
+        return None
 
     def append(self, name: str, value: bytes) -> HeaderError | None:
         """Add an entry. Raises LimitExceeded."""
-        wrong = self._refused(name, (value,))
-        if wrong is None:
-            self._add(name, value)
-        return wrong
+        lower = self._checked(name)
+        if isinstance(lower, Err):
+            return lower
+        if not _VALUE.match(value):
+            return INVALID
+        self._add(lower, name, value)
+        return None
 
     def delete(self, name: str) -> HeaderError | None:
         """Remove all entries of a name."""
-        wrong = self._refused(name, ())
-        if wrong is None:
-            self._remove(name)
-        return wrong
+        lower = self._checked(name)
+        if isinstance(lower, Err):
+            return lower
+        self._remove(lower)
+        return None
 
     def entries(self) -> list[tuple[str, bytes]]:
         """All of them."""
-        return list(self._entries)
+        return [(name, value) for _, name, value in self._entries]
 
     def clone(self) -> Fields:
         """A copy that may be changed."""
-        copy = Fields(self._entries)
-        copy._size = sum(len(name) + len(value) + _COST for name, value in self._entries)
+        copy = Fields()
+        copy._entries = list(self._entries)
+        copy._count()
         return copy
 
     def frozen(self) -> Fields:
@@ -114,24 +125,26 @@ class Fields:
 
     def wire(self) -> list[tuple[bytes, bytes]]:
         """The entries as they are sent, names in lower case."""
-        return [(name.lower().encode(), value.strip(b" \t")) for name, value in self._entries]
+        return [(lower.encode(), value.strip(b" \t")) for lower, _, value in self._entries]
 
-    def _refused(self, name: str, values: Sequence[bytes]) -> HeaderError | None:
+    def _checked(self, name: str) -> str | HeaderError:
+        """The name in lower case, if the fields may have an entry of it and may be changed."""
         if not self.mutable:
             return IMMUTABLE
-        if not _NAME.match(name) or not all(_VALUE.match(value) for value in values):
+        if not _NAME.match(name):
             return INVALID
-        return DENIED if name.lower() in FORBIDDEN else None
+        lower = name.lower()
+        return DENIED if lower in FORBIDDEN else lower
 
-    def _add(self, name: str, value: bytes) -> None:
+    def _add(self, lower: str, name: str, value: bytes) -> None:
         self._size += len(name) + len(value) + _COST
         if self._size > MAX_SIZE:
             raise LimitExceeded(f"header fields of more than {MAX_SIZE} bytes")
-        self._entries.append((name, value))
+        self._entries.append((lower, name, value))
 
-    def _remove(self, name: str) -> None:
-        wanted = name.lower()
-        kept = [entry for entry in self._entries if entry[0].lower() != wanted]
-        if len(kept) != len(self._entries):
-            self._entries = kept
-            self._size = sum(len(each) + len(value) + _COST for each, value in kept)
+    def _remove(self, lower: str) -> None:
+        self._entries = [entry for entry in self._entries if entry[0] != lower]
+        self._count()
+
+    def _count(self) -> None:
+        self._size = sum(len(name) + len(value) + _COST for _, name, value in self._entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from wasmind.component.abi.values import Err, Ok
@@ -33,22 +33,37 @@ def method_of(name: str) -> Named:
 class IncomingRequest:
     """The request that the guest serves."""
 
-    __slots__ = ("_body", "authority", "headers", "method", "path_with_query", "scheme")
+    __slots__ = ("_body", "_fields", "_headers", "authority", "method", "path_with_query", "scheme")
 
     def __init__(
-        self, method: str, target: str, scheme: str, authority: str | None, headers: Fields, source: Source
+        self,
+        method: str,
+        target: str,
+        scheme: str,
+        authority: str | None,
+        headers: Sequence[tuple[bytes, bytes]],
+        source: Source,
     ) -> None:
+        """`headers` are as the server gives them: names in lower case."""
         self.method = method_of(method)
         self.path_with_query = target
         self.scheme: Named = scheme.upper()
         self.authority = authority
-        self.headers = headers
-        self._body: IncomingBody | None = IncomingBody(source)
+        self._headers = headers
+        self._fields: Fields | None = None
+        self._body: Source | None = source
+
+    @property
+    def headers(self) -> Fields:
+        """The headers, without the connection's own."""
+        if self._fields is None:
+            self._fields = Fields.received(self._headers)
+        return self._fields
 
     def consume(self) -> IncomingBody | Err[None]:
         """The body; once."""
         body, self._body = self._body, None
-        return TAKEN if body is None else body
+        return TAKEN if body is None else IncomingBody(body)
 
 
 class IncomingResponse:

@@ -1,7 +1,7 @@
 """The guest's response on its way to the client.
 
-A response that is complete when the guest lets the loop run is sent whole, with a Content-Length. A longer one
-is streamed: what was written goes out when the guest flushes, fills the window or ends the body.
+A response that is complete when the guest lets the loop run is sent whole, with a Content-Length. A longer
+one is streamed: what was written goes out when the guest flushes, fills the window or ends the body.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Sender:
         """Whether the head is on its way: an error can no longer become a response of its own."""
         self.sent = False
         """Whether all of it was sent."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the guest has given all of its response."""
+        return isinstance(self._answer, OutgoingResponse) and self._answer.pipe.complete
 
     def answered(self, answer: OutgoingResponse | Err[ErrorCode]) -> None:
         """The guest set its response, or an error in place of one."""
