@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,3 +106,14 @@ def test_verification_reads_the_code(cache: ArtifactCache) -> None:
 def test_the_machine_is_named_by_version_and_processor() -> None:
     assert "wasmtime 50." in machine()
     assert machine() == machine()
+
+
+def test_what_was_left_half_made_is_cleared_away(cache: ArtifactCache) -> None:
+    for age in (0, 7200):
+        handle, temporary = cache.temporary()
+        os.close(handle)
+        os.utime(temporary, (time.time() - age,) * 2)
+    kept = keep(cache, "key")
+    cache.prepare()
+    assert len(list(cache.directory.glob(".*"))) == 1
+    assert kept.verify()

@@ -160,3 +160,28 @@ def test_the_compiler_leaves_no_process(tmp_path: Path) -> None:
     compile_program_now(TRIVIAL, tmp_path, [])
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_limits_that_are_lower_already_stay(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\n"
+        "from wasmind.sandbox.compile_worker import limit\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 60))\n"
+        "limit(resource.RLIMIT_NOFILE, 100)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+        "limit(resource.RLIMIT_NOFILE, 20)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.split("\n")[:2] == ["(60, 60)", "(20, 21)"]
+
+
+def test_the_compiler_sees_nothing_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WASMIND_TOKEN", "secret")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/lib")
+    from wasmind.sandbox.compile import _environment
+
+    assert set(_environment()) <= {"PATH", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "PYTHONPATH"}
+    assert compile_program_now(TRIVIAL, tmp_path, []).verify()

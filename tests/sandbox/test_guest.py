@@ -539,6 +539,28 @@ async def test_a_guest_cannot_be_run_or_closed_from_inside_a_host_function(make:
     assert await guest.call("act") == (5,)
 
 
+async def test_another_guest_closed_from_a_host_function_is_closed_later(make: Make, engine: Engine) -> None:
+    other = make()
+    await other.start()
+    waiting = asyncio.create_task(other.call("wait", 1))
+    await asyncio.sleep(0)
+
+    def close_other(guest: Guest[Desk]) -> int:
+        waiting.cancel()
+        other.close()
+        return 1
+
+    guest = make()
+    await guest.start()
+    live = engine.live
+    guest.host.act = close_other
+    assert await guest.call("act") == (1,)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await make().start()
+    assert engine.live == live
+
+
 async def test_closing_twice_and_closing_a_suspended_guest(make: Make, engine: Engine) -> None:
     guest = make()
     await guest.start()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import msgspec
 from wasmind.errors import ProgramError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.binary import Export, Import, Outline
+
+_MAKING = ".making-"
+_ABANDONED_S = 3600.0
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -84,7 +89,8 @@ class ArtifactCache:
         self.directory = directory
 
     def prepare(self) -> None:
-        """Make the directory. Raises ProgramError if others may write to it."""
+        """Make the directory, and clear away what was left half made. Raises ProgramError if others may write
+        to it."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.directory.stat()
@@ -96,6 +102,10 @@ class ArtifactCache:
                 cause="compiled programs are native code, and others could replace them",
                 remedy=f"make it yours alone: chmod 700 {self.directory}",
             )
+        for left in self.directory.glob(f"{_MAKING}*"):
+            with contextlib.suppress(OSError):
+                if left.stat().st_mtime < time.time() - _ABANDONED_S:
+                    left.unlink()
 
     def find(self, key: str) -> Artifact | None:
         """Return the artifact under this key; None when there is none or it is damaged."""
@@ -108,7 +118,7 @@ class ArtifactCache:
 
     def temporary(self) -> tuple[int, Path]:
         """Make a new file, readable by its owner alone, and open it for writing; `keep` gives it its name."""
-        handle, name = tempfile.mkstemp(prefix=".making-", dir=self.directory)
+        handle, name = tempfile.mkstemp(prefix=_MAKING, dir=self.directory)
         return handle, Path(name)
 
     def keep(self, key: str, temporary: Path, artifact: Artifact) -> Artifact:

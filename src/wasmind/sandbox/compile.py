@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.errors import NotWasm, ProgramError, ProgramTooLarge
-from wasmind.sandbox import settings
+from wasmind.sandbox import ffi, settings
 from wasmind.sandbox.artifact import Artifact, ArtifactCache, machine
 from wasmind.sandbox.binary import outline
 from wasmind.sandbox.imports import check_imports
@@ -97,7 +97,7 @@ class _Compilation:
         _check_sizes(found)
         self._cache.prepare()
         digest = hashlib.sha256(wasm).hexdigest()
-        profile = settings.room().profile
+        profile = settings.room(settings.FEWEST_INSTANCES).profile
         target = f"{machine()} {settings.describe(profile, self._limits.stack)}"
         key = f"{digest[:32]}-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
         artifact = self._cache.find(key)
@@ -143,7 +143,7 @@ class _Compilation:
 
     def _compile(self, wasm: bytes, profile: settings.Profile, code: int) -> None:
         limits = self._limits
-        command = [sys.executable, "-I", "-m", "wasmind.sandbox.compile_worker", profile.name]
+        command = [sys.executable, "-P", "-s", "-m", "wasmind.sandbox.compile_worker", profile.name]
         command += [str(n) for n in (limits.stack, limits.memory, max(1, int(limits.cpu_s + 0.999)))]
         with tempfile.TemporaryFile() as source:
             source.write(wasm)
@@ -153,7 +153,7 @@ class _Compilation:
                 stdin=source,
                 stdout=code,
                 stderr=subprocess.PIPE,
-                env={"RUST_BACKTRACE": "0"},
+                env=_environment(),
                 close_fds=True,
             )
             if self._killed:
@@ -195,6 +195,14 @@ class _Compilation:
                 remedy="make the program smaller, or its largest functions",
             )
         raise ProgramError("the compiler failed", cause=f"status {status}: {printable(said.strip()[-100:])}")
+
+
+def _environment() -> dict[str, str]:
+    """The compiler's environment: where Python and its packages are, and nothing of this process's
+    secrets."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    places = (Path(__file__).parents[2], ffi.library_path().parents[2])
+    return kept | {"RUST_BACKTRACE": "0", "PYTHONPATH": os.pathsep.join(map(str, places))}
 
 
 def _check_sizes(found: Outline) -> None:

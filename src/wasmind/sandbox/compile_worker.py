@@ -14,12 +14,21 @@ import resource
 import sys
 
 
+def limit(kind: int, value: int) -> None:
+    """Lower a limit of this process; one that is lower already stays."""
+    hard = resource.getrlimit(kind)[1]
+    ends = value + 1  # one more second after the signal that says why
+    if hard != resource.RLIM_INFINITY:
+        value, ends = min(value, hard), min(ends, hard)
+    resource.setrlimit(kind, (value, ends))
+
+
 def main(profile: str, stack: int, memory: int, cpu_s: int) -> int:
     """Compile; returns the exit status: 0, or 1 when the module is refused."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_CPU, cpu_s)
     if memory:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        limit(resource.RLIMIT_AS, memory)
     from wasmind.sandbox import ffi, settings
 
     with open(0, "rb") as source:

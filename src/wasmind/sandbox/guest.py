@@ -271,8 +271,11 @@ class Guest(Generic[Host]):
 
     def close(self) -> None:
         """Drop the fiber and the store, suspended or not; harmless when done already."""
-        if current.guest is self:
-            raise NodeError("a guest cannot be closed from inside its own host function")
+        if current.guest is not None:
+            if current.guest is self:
+                raise NodeError("a guest cannot be closed from inside its own host function")
+            self._engine.orphans.append(self)  # no fiber is dropped from inside another's host function
+            return
         wait, self._waiting = self._waiting, None
         if wait is not None:
             wait.dispose()
@@ -303,10 +306,7 @@ class Guest(Generic[Host]):
 
     def __del__(self) -> None:
         if getattr(self, "_store", 0):
-            if current.guest is None:
-                self.close()
-            else:  # no fiber may be dropped from inside another's host function
-                self._engine.orphans.append(self)
+            self.close()
 
     @property
     def suspended(self) -> bool:
@@ -378,8 +378,6 @@ class Guest(Generic[Host]):
         """Keep what ends the guest; the first failure counts."""
         if self._failure is None:
             self._failure = failure
-
-    # --- for the engine's ticks -----------------------------------------------------------------------------
 
     def held_ns(self) -> int:
         """How long the running poll has held the event loop, in CPU time.
