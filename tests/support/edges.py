@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,12 @@ from wasmind.node.messages import (
     Drained,
     FromEdge,
     FunctionEntry,
-    Hello,
     Listening,
     ModelEntry,
     NodeEntry,
-    Released,
     Snapshot,
     Start,
+    Stats,
     ToEdge,
 )
 from wasmind.sandbox import compile_program_now
@@ -172,9 +173,20 @@ class EdgeProcess:
         self._reading.cancel()
         await asyncio.wait({self._reading})
 
+    @property
+    def stats(self) -> Stats:
+        """What it told last about itself."""
+        told: list[Stats] = self.all(Stats)
+        return told[-1] if told else Stats(generation=0, requests=0, running=0, guests=0)
+
     def log(self) -> str:
         """All that it logged."""
         return self._log.read_text()
+
+    def records(self, request_id: str) -> list[dict[str, Any]]:
+        """What it logged about one request."""
+        lines = [line for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [record for record in map(json.loads, lines) if record.get("request_id") == request_id]
 
     def memory(self) -> int:
         """Its resident bytes."""
@@ -198,4 +210,29 @@ async def edge(first: Snapshot, directory: Path) -> AsyncIterator[EdgeProcess]:
             await process.close()
 
 
-__all__ = ["EdgeProcess", "Hello", "Released", "edge", "function", "listening_socket", "snapshot"]
+class SharedEdge:
+    """An edge worker for many tests: it lives in a thread with an event loop of its own."""
+
+    def __init__(self, first: Snapshot, directory: Path) -> None:
+        self._first = first
+        self._directory = directory
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._live(),))
+
+    async def _live(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            async with edge(self._first, self._directory) as self.process:
+                self._ready.set()
+                await self._end.wait()
+        finally:
+            self._ready.set()
+
+    def __enter__(self) -> EdgeProcess:
+        self._thread.start()
+        self._ready.wait()
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()

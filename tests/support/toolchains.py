@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.components import ROOT, tool
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def c_text() -> bytes:
         flags = ["-target", "wasm32-freestanding", "-O2", "-s", "-nostdlib", "-Wl,--no-entry"]
         _run([sys.executable, "-m", "ziglang", "cc", *flags, str(sources[1]), "-o", str(core)])
         wasm_tools = tool("wasm-tools")
-        _run([wasm_tools, "component", "embed", str(sources[0]), "-w", "text", str(core), "-o", str(embedded)])
+        _run(
+            [wasm_tools, "component", "embed", str(sources[0]), "-w", "text", str(core), "-o", str(embedded)]
+        )
         _run([wasm_tools, "component", "new", str(embedded), "-o", str(out)])
         core.unlink()
         embedded.unlink()

@@ -52,7 +52,7 @@ PASSED, FAILED, ELSEWHERE = "passed", "failed", "not applicable"
 
 @cache
 def translate(script: Path) -> tuple[Path, tuple[dict[str, Any], ...]]:
-    """A script's commands, and the directory its components lie in. Raises ValueError if it cannot be read."""
+    """A script's commands, and where its components lie. Raises ValueError if it cannot be read."""
     directory = CACHE.parent / "wast" / f"{script.parent.parent.name}-{script.parent.name}-{script.stem}"
     directory.mkdir(parents=True, exist_ok=True)
     out = directory / "script.json"
@@ -106,7 +106,7 @@ def host() -> tuple[WitInterface, ...]:
 
 def value(said: dict[str, Any], kind: ValueType) -> Any:
     """A script's value as the Python value of a component type."""
-    inner = said["value"] if "value" in said else None
+    inner = said.get("value")
     match said["type"]:
         case "bool" | "string" | "char" | "enum":
             return inner
@@ -190,10 +190,8 @@ class Runner:
         except ValueError as error:
             return [Outcome(0, "script", ELSEWHERE, f"wasm-tools: {error}")]
         self.directory = directory
-        outcomes = []
         try:
-            for command in commands:
-                outcomes.append(await self.command(command))
+            outcomes = [await self.command(command) for command in commands]
         finally:
             for instance in self.opened:
                 instance.close()
@@ -240,9 +238,12 @@ class Runner:
         current = self.instances.get(None)
         if isinstance(current, Instance) and not any(v is current for k, v in self.instances.items() if k):
             current.close()
+        if not is_component(wasm):
+            found = self.instances[None] = self.instances[name] = outcome(
+                ELSEWHERE, "a core module of its own"
+            )
+            return found
         try:
-            if not is_component(wasm):
-                raise UnsupportedFeature("a core module of its own")
             component = Component.load(self.engine, built(wasm, self.offered, self.form), self.offered)
             instance = Instance(component, LIMITS)
             self.opened.append(instance)

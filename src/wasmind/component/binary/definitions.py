@@ -16,6 +16,8 @@ from wasmind.component.types import Primitive, StringEncoding
 class Sort(Enum):
     """What an index counts; the value is its name in the text format."""
 
+    __hash__ = object.__hash__  # in C, and members are compared by identity anyway
+
     CORE_FUNC = "core func"
     CORE_TABLE = "core table"
     CORE_MEMORY = "core memory"

@@ -99,11 +99,15 @@ def matches(found: CoreExtern, wanted: CoreExtern) -> bool:
 
 
 def _limits_match(found: Limits, wanted: Limits) -> bool:
-    if (found.wide, found.shared, found.page or 16) != (wanted.wide, wanted.shared, wanted.page or 16):
+    if (found.wide, found.shared, _page(found)) != (wanted.wide, wanted.shared, _page(wanted)):
         return False
     if found.minimum < wanted.minimum:
         return False
     return wanted.maximum is None or (found.maximum is not None and found.maximum <= wanted.maximum)
+
+
+def _page(kind: Limits) -> int:
+    return 16 if kind.page is None else kind.page
 
 
 def describe(kind: CoreExtern) -> str:

@@ -36,8 +36,9 @@ from wasmind.component.evaluate.visibility import exposed, names
 from wasmind.component.evaluate.world import World
 from wasmind.errors import InvalidProgram, ProgramTooLarge
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 200_000
 """How many definitions may be evaluated, counting those of a component for each of its instances."""
+_STEPS_PER_BODY = 10
 MAX_DEPTH = 50
 """How deep instances may be made within the making of others."""
 
@@ -93,7 +94,7 @@ class Evaluator:
         return scope
 
     def _run(self, scope: Scope, body: Sequence[Definition]) -> None:
-        self._steps += len(body)
+        self._steps += len(body) + _STEPS_PER_BODY
         if self._steps > MAX_STEPS:
             raise ProgramTooLarge(
                 "the component makes too many instances", cause=f"more than {MAX_STEPS} definitions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,7 @@ class Scope:
         self.give_export = give_export
         self.checks = False
         """Whether types must have names to be seen from outside."""
-        self.spaces: dict[Sort, list[AnyItem]] = {sort: [] for sort in Sort}
+        self.spaces: defaultdict[Sort, list[AnyItem]] = defaultdict(list)
         self.imports = Names("import")
         self.exports = Names("export")
         self.owned: set[ResourceType] = set()

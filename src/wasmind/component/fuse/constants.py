@@ -143,4 +143,4 @@ def heap_type(layout: Layout, module: CoreModule, cursor: Cursor) -> bytes:
         return emit.signed(layout.type_index(module.function_type(heap)))
     if heap & 0x7F not in HEAPS:
         raise Unfusable(f"a heap type of the garbage collection proposal at byte {start}")
-    return module.data[start : cursor.at]
+    return cursor.data[start : cursor.at]
