@@ -80,7 +80,7 @@ class ServedModel:
 
     def _pass_on(self, entry: ModelEntry) -> None:
         """Tell the connection what the supervisor knows: only it sees a process die."""
-        if entry.state == "ready" and entry.signature is not None:
+        if entry.state in ("ready", "loading") and entry.signature is not None:
             self.backend.resume(entry.signature)
         elif entry.state == "restarting":
             self.backend.explain_death(entry.reason or "its process died")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import NodeError
 from wasmind.node.edge import START_SECONDS, Edge
-from wasmind.node.listen import listen
+from wasmind.node.listen import deafen, listen
 from wasmind.node.messages import LoadedModel, LoadModel, ModelState, Snapshot, Start
 from wasmind.node.status import EdgeStatus
 
@@ -95,6 +95,7 @@ class Edges:
     async def drain(self, seconds: float) -> None:
         """Accept no more, let all finish, see them end."""
         for listener in self._listeners:
+            deafen(listener)
             listener.close()
         await asyncio.gather(*(edge.drain(seconds) for edge in self._edges))
 

@@ -34,13 +34,18 @@ class Fleet:
         for plan in plans:
             model = self.models.get(plan.id)
             if model is None:
-                path = self._run / f"m{next(self._numbers)}"
-                model = self.models[plan.id] = ServedModel(plan, path, self._changed, self._logger)
+                model = self.add(plan)
             elif not model.given_up:
                 continue
             model.start()
             started.append(model)
         return started
+
+    def add(self, plan: ModelPlan) -> ServedModel:
+        """A model that is not here yet, not started."""
+        path = self._run / f"m{next(self._numbers)}"
+        model = self.models[plan.id] = ServedModel(plan, path, self._changed, self._logger)
+        return model
 
     def adopt(self, plans: Iterable[ModelPlan]) -> None:
         """Treat models as these plans say from now on; all of them are here."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from wasmind.errors import NodeError
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 BACKLOG = 4096
 """Connections that may wait to be accepted; the kernel takes the smaller of this and net.core.somaxconn."""
+
+_SO_ATTACH_FILTER = 26
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""The classic BPF program `ret #0` (socket(7), bpf(4))."""
 
 
 def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.socket]:
@@ -29,6 +35,18 @@ def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.so
         listener.listen(BACKLOG)
         listener.setblocking(False)
     return listeners
+
+
+def deafen(listener: socket.socket) -> None:
+    """Let no more connections come to `listener`, whoever holds it; those that wait to be accepted stay.
+
+    Closing a socket resets what waits in its queue. A filter that drops every packet to the socket itself (not
+    to the connections made from it) keeps new ones away while the queue is emptied: their clients try again
+    a second later, and find it closed.
+    """
+    program = ctypes.create_string_buffer(_DROP_ALL)
+    filters = struct.pack("HP", 1, ctypes.addressof(program))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filters)
 
 
 def _resolve(host: str, port: int) -> tuple[int, Any]:

@@ -70,6 +70,11 @@ class ServedModel:
         """Whether only a reload starts it again."""
         return self.entry.state in ("failed", "quarantined")
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self.entry.state == "stopped"
+
     def start(self) -> None:
         """Start its process, and keep one running until `stop`, or until it is given up."""
         if self.given_up:

@@ -1,17 +1,24 @@
-"""Models that functions bring as bytes: one process per tenant and model, however many requests bring it."""
+"""Models that functions bring as bytes: one process per tenant and model, however many requests bring it.
+
+Loading costs a process and a core for a while, so a tenant that cycles through models could take the node
+from its neighbours. Each tenant may load so many, and no more than half of the cores load at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
 from wasmind.config import Model
-from wasmind.errors import ModelUnavailable, WasmindError
+from wasmind.errors import ModelBusy, ModelUnavailable, WasmindError
 from wasmind.node.messages import LoadedModel, LoadModel
 from wasmind.node.plan import plan_model
+from wasmind.node.watched import watched
 from wasmind.node.words import Failure
 
 if TYPE_CHECKING:
@@ -20,6 +27,32 @@ if TYPE_CHECKING:
 
 MODELS_PER_TENANT = 16
 """So many models that functions brought are kept for a tenant; one more ends the first of them."""
+LOADS_AT_ONCE = 16
+"""So many models a tenant may load in a row."""
+SECONDS_PER_LOAD = 10.0
+"""After that, one more in each such time."""
+
+
+class LoadBudget:
+    """How many models one tenant may load."""
+
+    def __init__(self) -> None:
+        self._left = float(LOADS_AT_ONCE)
+        self._then = monotonic()
+
+    def spend(self) -> None:
+        """Count one load. Raises ModelBusy when the tenant has loaded too many."""
+        now = monotonic()
+        self._left = min(LOADS_AT_ONCE, self._left + (now - self._then) / SECONDS_PER_LOAD)
+        self._then = now
+        if self._left < 1:
+            wait = (1 - self._left) * SECONDS_PER_LOAD
+            raise ModelBusy(
+                "this tenant's functions have loaded too many models",
+                cause=f"they may load {LOADS_AT_ONCE} in a row, then one in {SECONDS_PER_LOAD:g} s",
+                remedy=f"try again in {wait:.0f} s, or have the models named in the configuration",
+            )
+        self._left -= 1
 
 
 class Uploads:
@@ -29,14 +62,13 @@ class Uploads:
         self._fleet = fleet
         self._digests = Digests()
         self._by_tenant: dict[str, dict[str, ServedModel]] = {}
-        self._lock = asyncio.Lock()
+        self._budgets: dict[str, LoadBudget] = {}
+        self._loading = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0)) // 2))
 
     async def load(self, message: LoadModel) -> LoadedModel:
         """Have the model served, and answer once it is, or say why it is not."""
         try:
-            async with self._lock:
-                model = await self._served(message)
-            await model.settled()
+            model = await self._served(message)
             if model.entry.state == "ready":
                 return LoadedModel(request=message.request, model=model.entry)
             error = model.failure or ModelUnavailable("the model was stopped while it was loaded")
@@ -45,17 +77,30 @@ class Uploads:
         return LoadedModel(request=message.request, failure=Failure.of(error))
 
     async def _served(self, message: LoadModel) -> ServedModel:
+        """The model, loaded or given up."""
         settings = Model(
             path=Path(message.path), encoding=message.encoding, target=message.target, scope=message.tenant
         )
-        record = await asyncio.to_thread(read_model, f"{message.digest[:16]}", settings, self._digests)
+        record = await asyncio.to_thread(read_model, message.digest[:16], settings, self._digests)
         plan = plan_model(record)
         known = self._by_tenant.setdefault(message.tenant, {})
         if plan.id not in known:
-            while len(known) >= MODELS_PER_TENANT:
-                oldest = next(iter(known))
-                del known[oldest]
-                await self._fleet.stop([oldest])
-            self._fleet.start([plan])
-            known[plan.id] = self._fleet.models[plan.id]
-        return known[plan.id]
+            self._budgets.setdefault(message.tenant, LoadBudget()).spend()
+            known[plan.id] = self._fleet.add(plan)
+            self._end_oldest(known)
+            watched(self._start(known[plan.id]))
+        model = known[plan.id]
+        await model.settled()
+        return model
+
+    async def _start(self, model: ServedModel) -> None:
+        async with self._loading:
+            if not model.stopped:
+                model.start()
+            await model.settled()
+
+    def _end_oldest(self, known: dict[str, ServedModel]) -> None:
+        while len(known) > MODELS_PER_TENANT:
+            oldest = next(iter(known))
+            del known[oldest]
+            watched(self._fleet.stop([oldest]))
