@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wasmind.errors import MemoryFault, MissingMemory
@@ -129,15 +129,18 @@ class Memory:
 
     def u16(self, pointer: int) -> int:
         """Two bytes, little-endian, unsigned, at any alignment."""
-        return self._unpack(_u16, pointer)
+        value: int = _u16.unpack_from(self._reach(pointer, 2), pointer)[0]
+        return value
 
     def u32(self, pointer: int) -> int:
         """Four bytes, little-endian, unsigned, at any alignment."""
-        return self._unpack(_u32, pointer)
+        value: int = _u32.unpack_from(self._reach(pointer, 4), pointer)[0]
+        return value
 
     def u64(self, pointer: int) -> int:
         """Eight bytes, little-endian, unsigned, at any alignment."""
-        return self._unpack(_u64, pointer)
+        value: int = _u64.unpack_from(self._reach(pointer, 8), pointer)[0]
+        return value
 
     def set_u8(self, pointer: int, value: int) -> None:
         """Write one byte."""
@@ -164,9 +167,8 @@ class Memory:
         _f64.pack_into(self._reach(pointer, 8), pointer, value)
 
     def u32s(self, pointer: int, count: int) -> tuple[int, ...]:
-        """`count` values of four bytes that follow each other."""
-        data = self.view(pointer, 4 * count)
-        return Struct(f"<{count}I").unpack(data)
+        """`count` values of four bytes that follow each other. Bound the count first: each becomes an object."""
+        return unpack_from(f"<{count}I", self._reach(pointer, 4 * count), pointer)
 
     def unpack(self, layout: Struct, pointer: int) -> tuple[Any, ...]:
         """Read a record by its layout."""
@@ -175,7 +177,3 @@ class Memory:
     def pack(self, layout: Struct, pointer: int, *values: Any) -> None:
         """Write a record by its layout."""
         layout.pack_into(self._reach(pointer, layout.size), pointer, *values)
-
-    def _unpack(self, layout: Struct, pointer: int) -> int:
-        value: int = layout.unpack_from(self._reach(pointer, layout.size), pointer)[0]
-        return value
