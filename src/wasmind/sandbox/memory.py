@@ -167,7 +167,7 @@ class Memory:
         _f64.pack_into(self._reach(pointer, 8), pointer, value)
 
     def u32s(self, pointer: int, count: int) -> tuple[int, ...]:
-        """`count` values of four bytes that follow each other. Bound the count first: each becomes an object."""
+        """`count` values of four bytes that follow each other; bound it first, for each becomes an object."""
         return unpack_from(f"<{count}I", self._reach(pointer, 4 * count), pointer)
 
     def unpack(self, layout: Struct, pointer: int) -> tuple[Any, ...]:
