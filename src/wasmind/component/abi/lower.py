@@ -297,7 +297,11 @@ def _allocate_bytes(cx: Context, value: Value) -> tuple[int, int]:
 
 
 def _store_by_reference(allocate: Allocate) -> Store:
-    return lambda cx, value, at: _put_pair(cx.buffer, at, *allocate(cx, value))
+    def store(cx: Context, value: Value, at: int) -> None:
+        pointer, length = allocate(cx, value)
+        _put_pair(cx.buffer, at, pointer, length)  # looked up afterwards: the memory may have moved
+
+    return store
 
 
 def _lower_by_reference(allocate: Allocate) -> Lower:
