@@ -25,6 +25,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?\Z", re.ASCII)
 MODEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z", re.ASCII)
 """What a model may be called: also capital letters, since a preload directory's name is the model's."""
 
+_SERVER = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\Z", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\Z", re.IGNORECASE)
 _BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -85,6 +86,16 @@ class KServe(Section, frozen=True):
     model: str
     version: str | None = None
     protocol: Literal["rest", "grpc"] = "rest"
+    concurrency: int = 256
+    token_file: Path | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers, each of which has the model."""
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
 
 
 class Model(Section, frozen=True):
@@ -168,6 +179,12 @@ class Config(Section, frozen=True):
     functions: dict[str, Function] = {}
     preload: list[str] = []
     """More models, told as to other hosts (see `preloaded`). Reading the file moves them into `models`."""
+
+    @property
+    def stack(self) -> int:
+        """Bytes of stack for every guest: the most that a function asks for, as all guests share it."""
+        asked = (function.limits.stack for function in self.functions.values())
+        return int(max(asked, default=Limits().stack))
 
 
 def _decode_hook(kind: type, value: Any) -> Any:
@@ -261,12 +278,26 @@ def _problems(config: Config) -> Iterator[str]:
             yield f"models.{name}: give either `path` (served here) or `kserve` (served elsewhere)"
         if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"
+        if model.kserve is not None:
+            yield from (f"models.{name}.kserve: {problem}" for problem in _bad_server(model.kserve))
     yield from _bad_routes(config.functions)
     for name, function in config.functions.items():
         for model_name in function.models:
             if model_name not in config.models:
                 known = ", ".join(sorted(config.models)) or "none"
                 yield f"functions.{name}: there is no model {model_name!r} (known: {known})"
+
+
+def _bad_server(server: KServe) -> Iterator[str]:
+    if not server.urls:
+        yield "give at least one `url`"
+    for url in server.urls:
+        if not _SERVER.match(url):
+            yield f"a url is http://HOST[:PORT] or https://HOST[:PORT], with a path if need be; got {url!r}"
+    if server.concurrency < 1:
+        yield "`concurrency` is at least 1"
+    if (server.cert is None) != (server.key is None):
+        yield "`cert` and `key` go together"
 
 
 def _bad_names(kind: str, names: Iterable[str], pattern: re.Pattern[str], letters: str) -> Iterator[str]:
@@ -296,13 +327,25 @@ def _resolved(config: Config, base: Path) -> Config:
     def replaced(section: Settings, **changes: Any) -> Settings:
         return msgspec.structs.replace(section, **changes)
 
+    def server(at: KServe | None) -> KServe | None:
+        if at is None:
+            return None
+        files = ("token_file", "ca", "cert", "key")
+        return replaced(at, **{name: within(getattr(at, name)) for name in files})
+
+    def model(one: Model) -> Model:
+        return replaced(
+            one,
+            path=within(one.path),
+            weights=within(one.weights),
+            labels=within(one.labels),
+            kserve=server(one.kserve),
+        )
+
     return replaced(
         config,
         node=replaced(config.node, state=within(config.node.state)),
-        models={
-            n: replaced(m, path=within(m.path), weights=within(m.weights), labels=within(m.labels))
-            for n, m in config.models.items()
-        },
+        models={n: model(m) for n, m in config.models.items()},
         functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
         preload=[],
     )

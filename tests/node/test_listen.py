@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from wasmind.errors import NodeError
-from wasmind.node.listen import listen
+from wasmind.node.listen import deafen, listen
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -63,3 +63,17 @@ def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(NodeError) as refused:
         listen(host, 0, "port")
     assert "`host`" in (refused.value.remedy or "")
+
+
+def test_a_deaf_socket_gives_what_waits_and_takes_nothing_new() -> None:
+    (listener,) = listen("127.0.0.1", 0, "port")
+    with listener, listener.dup() as other:
+        address = listener.getsockname()
+        with socket.create_connection(address, 5) as before:
+            deafen(listener)
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, 0.2)
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(b"hello")
+                assert before.recv(10) == b"hello"

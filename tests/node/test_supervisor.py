@@ -171,6 +171,7 @@ def test_a_setting_that_needs_a_restart_is_told(node: NodeProcess) -> None:
         ("workers = 1", "wrokers = 1", ConfigError, "wrokers"),
         ('path = "linear.onnx"', 'path = "gone.onnx"', ModelLoadFailed, "gone.onnx"),
         ('path = "linear.onnx"', 'path = "broken.onnx"', ModelLoadFailed, "broken"),
+        ("limits = { cpu_ms = 1000 }", 'limits = { stack = "4MiB" }', ConfigError, "restart the node"),
         ('module = "ask.wasm"', 'module = "linear.onnx"', None, "no WebAssembly"),
     ],
 )

@@ -26,7 +26,7 @@ def compile_(
 ) -> None:
     """Check and compile programs into the artifact cache, in a child process with limits."""
     settings = read_if_there(config) if modules else read(config)
-    rows = _compiled(_programs(modules, settings), cache_of(config, settings))
+    rows = _compiled(_programs(modules, settings), cache_of(config, settings), settings.stack)
     if json:
         document([{"name": name, "seconds": seconds, **_facts(artifact)} for name, artifact, seconds in rows])
         return
@@ -56,7 +56,9 @@ def _programs(modules: list[Path] | None, config: Config) -> list[tuple[str, Pat
     return [(name, found.module, found.limits.package) for name, found in config.functions.items()]
 
 
-def _compiled(programs: list[tuple[str, Path, int]], cache: Path) -> list[tuple[str, Artifact, float]]:
+def _compiled(
+    programs: list[tuple[str, Path, int]], cache: Path, stack: int
+) -> list[tuple[str, Artifact, float]]:
     from rich.console import Console
 
     from wasmind.guest_api.command import INTERFACES
@@ -67,7 +69,8 @@ def _compiled(programs: list[tuple[str, Path, int]], cache: Path) -> list[tuple[
     for name, path, package in programs:
         began = perf_counter()
         with console.status(f"compiling {name}"):
-            artifact = compile_program_now(path, cache, INTERFACES, CompileLimits(package=package))
+            limits = CompileLimits(package=package, stack=stack)
+            artifact = compile_program_now(path, cache, INTERFACES, limits)
         rows.append((name, artifact, perf_counter() - began))
     return rows
 

@@ -41,6 +41,7 @@ def run(
         float, typer.Option(help="CPU time it may use.", show_default="no limit")
     ] = UNLIMITED_MS,
     wall_ms: Annotated[float, typer.Option(help="Time it may take.", show_default="no limit")] = UNLIMITED_MS,
+    stack: Annotated[str, typer.Option(metavar="SIZE", help="Stack it may have.")] = "1MiB",
     memory: Annotated[str, typer.Option(metavar="SIZE", help="Linear memory it may have.")] = "4GiB",
     config: ConfigFile = DEFAULT,
     json: AsJson = False,
@@ -56,7 +57,9 @@ def run(
     del json  # for errors alone, which `reported` prints
     settings = read_if_there(config)
     named = _named(model or (), nn_preload or ())
-    limits = Limits(cpu_ms=cpu_ms, wall_ms=wall_ms, memory=_size(memory))
+    limits = Limits(
+        cpu_ms=cpu_ms, wall_ms=wall_ms, memory=_size(memory, "--memory"), stack=_size(stack, "--stack")
+    )
     variables = [_pair(text, "--env") for text in env or ()]
     work = _Run(module, arguments or [], variables, limits, named, dict(settings.models) | named)
     raise typer.Exit(asyncio.run(work.run(cache_of(config, settings))))
@@ -94,7 +97,7 @@ class _Run:
             models = LocalModels(self._models, Path(directory))
             try:
                 models.start(self._named)
-                limits = CompileLimits(package=self._limits.package)
+                limits = CompileLimits(package=self._limits.package, stack=self._limits.stack)
                 artifact = await compile_program(self._module, cache, INTERFACES, limits)
                 return await self._command(artifact, models)
             finally:
@@ -109,7 +112,7 @@ class _Run:
         from wasmind.nn.session import Session
         from wasmind.sandbox import Engine, Guest, Program
 
-        engine = Engine(instances=INSTANCES)
+        engine = Engine(instances=INSTANCES, stack=self._limits.stack)
         wasi = Wasi(FileSource(0), FileSink(1), FileSink(2), self._arguments, lambda: self._variables)
         host = CommandHost(wasi, Session(models, self._limits, "default"), _note)
         try:
@@ -157,10 +160,10 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def _size(text: str) -> Size:
+def _size(text: str, option: str) -> Size:
     from wasmind.config import Size
 
     try:
         return Size.parse(int(text) if text.isdigit() else text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--memory") from error
+        raise typer.BadParameter(str(error), param_hint=option) from error

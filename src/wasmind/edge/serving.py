@@ -45,7 +45,7 @@ class Serving:
         self._node = node
         self._registry = Registry(Path(start.run_dir) / "metrics")
         self._figures = EdgeFigures(self._registry)
-        self.engine = Engine(node.tick_ms)
+        self.engine = Engine(node.tick_ms, stack=node.stack)
         self.loads = Loads(Path(start.state_dir) / "uploads", send, self._figures)
         self.models = NodeModels(self.loads, self._figures)
         self.deployment = Deployment(self.engine, self.models, self._figures, self._released)

@@ -91,6 +91,8 @@ class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
     drain_ms: float
     header_timeout_ms: float
     tick_ms: float
+    stack: int = 1 << 20
+    """Bytes of stack of every guest: the most that a function asks for. It stays for a process's life."""
     log: Literal["console", "json"]
     log_level: Literal["debug", "info", "warning", "error"]
 

@@ -98,6 +98,7 @@ def make_plan(config: Config, state: Path) -> Plan:
             drain_ms=node.drain_ms,
             header_timeout_ms=node.header_timeout_ms,
             tick_ms=node.tick_ms,
+            stack=config.stack,
             log=node.log,
             log_level=node.log_level,
         ),
@@ -153,7 +154,7 @@ async def compile_functions(
     slots = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def one(function: FunctionRecord) -> FunctionEntry:
-        limits = CompileLimits(package=function.limits.package)
+        limits = CompileLimits(package=function.limits.package, stack=plan.node.stack)
         async with slots:
             artifact = await compile_program(function.module, cache, INTERFACES, limits)
         progress(function.name, artifact)

@@ -17,7 +17,7 @@ import msgspec
 
 import wasmind
 from wasmind.catalog.signatures import Signatures
-from wasmind.errors import NodeError, WasmindError
+from wasmind.errors import ConfigError, NodeError, WasmindError
 from wasmind.node.child import raise_descriptor_limit
 from wasmind.node.control import Control
 from wasmind.node.edges import Edges
@@ -234,6 +234,7 @@ class Supervisor:
     async def _renewed(self, generation: int) -> tuple[Config, Serving]:
         config = await asyncio.to_thread(self._read)
         plan = await asyncio.to_thread(make_plan, config, self._state.path)
+        plan = self._with_running_stack(plan)
         serving, started = await self._prepare(plan, generation)
         await self._settled(started)
         failed = [model.failure for model in started if model.failure]
@@ -253,6 +254,17 @@ class Supervisor:
         await self._edges.released(before.generation)
         if self._serving:
             await self._fleet.stop(before.models - self._serving.models)
+
+    def _with_running_stack(self, plan: Plan) -> Plan:
+        """The stack is the engine's, which an edge worker makes once. Raises ConfigError if it is small."""
+        running = self._serving.plan.node.stack if self._serving else plan.node.stack
+        if plan.node.stack > running:
+            raise ConfigError(
+                f"a function asks for {plan.node.stack} bytes of stack",
+                cause=f"the node runs with {running}, which is fixed when it starts",
+                remedy="restart the node, or lower limits.stack",
+            )
+        return msgspec.structs.replace(plan, node=msgspec.structs.replace(plan.node, stack=running))
 
     def _with_signature(self, plan: ModelPlan) -> ModelPlan:
         known = self._signatures.get(plan.digest, plan.spec.runtime)

@@ -1,0 +1,88 @@
+"""A plan: what a configuration means for processes and programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.nodes import CONFIG, prepare
+from support.onnx_models import linear
+from wasmind import config
+from wasmind.errors import ProgramError, UnsupportedOperation, WasmindError
+from wasmind.node.plan import Plan, compile_functions, make_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wasmind.sandbox import Artifact
+
+
+def planned(directory: Path, text: str = CONFIG) -> Plan:
+    prepare(directory, text)
+    return make_plan(config.load(directory / "wasmind.toml"), directory / "state")
+
+
+def test_models_functions_and_grants_are_planned(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    (model,) = plan.models
+    assert model.name == "linear"
+    assert model.id.startswith("shared/linear@")
+    assert [file.path for file in model.spec.files] == [str((tmp_path / "linear.onnx").resolve())]
+    assert plan.users(model.id) == ("ask",)
+    assert [function.name for function in plan.functions] == ["http", "ask"]
+
+
+@pytest.mark.parametrize("setting", ["instances = 2", "threads = 2", 'memory = "1GiB"', "warm_up = false"])
+def test_a_setting_of_the_process_makes_another_process(tmp_path: Path, setting: str) -> None:
+    before = planned(tmp_path).models[0].id
+    assert planned(tmp_path, CONFIG.replace('description = "y = 2x + 1"', setting)).models[0].id != before
+
+
+@pytest.mark.parametrize("setting", ['description = "other"', "queue = 7", 'when_down = "fail"'])
+def test_other_settings_keep_the_process(tmp_path: Path, setting: str) -> None:
+    before = planned(tmp_path).models[0].id
+    after = planned(tmp_path, CONFIG.replace('description = "y = 2x + 1"', setting)).models[0]
+    assert after.id == before
+    assert after.entry("/s").queue in (7, 20_000)
+
+
+def test_other_bytes_make_another_process(tmp_path: Path) -> None:
+    before = planned(tmp_path).models[0].id
+    (tmp_path / "linear.onnx").write_bytes(linear().replace(b"graph", b"other"))
+    text = config.load(tmp_path / "wasmind.toml")
+    assert make_plan(text, tmp_path / "state").models[0].id != before
+
+
+async def test_programs_are_compiled_for_the_largest_stack_that_is_asked_for(tmp_path: Path) -> None:
+    plan = planned(
+        tmp_path, CONFIG.replace("cpu_ms = 1000, wall_ms", 'stack = "2MiB", cpu_ms = 1000, wall_ms')
+    )
+    assert plan.node.stack == 2 << 20
+    heard: dict[str, Artifact] = {}
+    entries = await compile_functions(plan, tmp_path / "cache", heard.__setitem__)
+    assert {artifact.stack for artifact in heard.values()} == {2 << 20}
+    assert [entry.name for entry in entries] == ["http", "ask"]
+    assert [entry.artifact for entry in entries] == [str(heard[name].path) for name in ("http", "ask")]
+    assert entries[1].grants == {"linear": plan.models[0].id}
+
+
+async def test_a_program_that_is_refused_is_the_error_itself(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "ask.wasm").write_bytes(b"nonsense")
+    plan = make_plan(config.load(tmp_path / "wasmind.toml"), tmp_path / "state")
+    with pytest.raises(ProgramError):
+        await compile_functions(plan, tmp_path / "cache", lambda *_: None)
+
+
+def test_what_is_served_elsewhere_is_refused_for_now(tmp_path: Path) -> None:
+    text = CONFIG.replace('path = "linear.onnx"', 'kserve = { url = "http://127.0.0.1:1", model = "m" }')
+    with pytest.raises(UnsupportedOperation, match="linear"):
+        planned(tmp_path, text)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "linear.onnx").unlink()
+    with pytest.raises(WasmindError, match="linear"):
+        make_plan(config.load(tmp_path / "wasmind.toml"), tmp_path / "state")
