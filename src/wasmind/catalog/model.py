@@ -83,4 +83,4 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
 
 
 def _served_at(server: KServe | None) -> str:
-    return hashlib.sha256(msgspec.json.encode(server)).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(server, enc_hook=str)).hexdigest()

@@ -1,0 +1,48 @@
+"""From settings to servers. The client libraries are imported here, and only when a remote model is used."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from wasmind.backends.oip.breaker import Breaker
+from wasmind.backends.oip.server import Server
+from wasmind.errors import PackageMissing
+
+if TYPE_CHECKING:
+    from wasmind.config import KServe
+
+
+def check_packages(settings: KServe) -> None:
+    """Raises PackageMissing if the protocol of a model's servers needs a package that is not installed."""
+    if settings.protocol == "grpc":
+        for package in ("grpc", "open_inference"):
+            if find_spec(package) is None:
+                raise PackageMissing(
+                    f"the package {package} is not installed",
+                    cause='a model has protocol = "grpc"',
+                    remedy="pip install 'wasmind[kserve]', or use protocol = \"rest\"",
+                )
+
+
+def connect(settings: KServe, queue: int) -> tuple[Server, ...]:
+    """The servers of a model, not connected yet; `queue` requests may wait for each.
+
+    Raises ConfigError (certificates), PackageMissing.
+    """
+    check_packages(settings)
+    if settings.protocol == "grpc":
+        from wasmind.backends.oip.grpc import connect as open_transport
+    else:
+        from wasmind.backends.oip.http import connect as open_transport  # type: ignore[assignment]
+    return tuple(
+        Server(
+            url,
+            open_transport(url, settings),
+            Breaker(monotonic),
+            concurrency=settings.concurrency,
+            queue=queue,
+        )
+        for url in settings.urls
+    )

@@ -1,0 +1,159 @@
+"""The gRPC transport: one model on one server, over one HTTP/2 connection, with raw contents.
+
+Stubs are the published ones of the protocol (package open-inference-grpc).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import grpc
+import numpy as np
+from open_inference.grpc import protocol, service
+
+from wasmind.backends.oip.credentials import Token, pem
+from wasmind.backends.oip.datatypes import DATATYPES, RAW_ONLY, type_of
+from wasmind.backends.oip.metadata import ModelMetadata, TensorMetadata, signature_of
+from wasmind.backends.oip.rest import MAX_ANSWER, MAX_TENSORS, Named
+from wasmind.backends.oip.transport import NotSent
+from wasmind.config import KServe
+from wasmind.errors import (
+    InferenceTimeout,
+    InvalidTensor,
+    ModelBusy,
+    ModelNotFound,
+    ModelUnavailable,
+    NnError,
+    RuntimeFailed,
+    UnsupportedOperation,
+)
+from wasmind.nn.signature import Signature
+from wasmind.nn.tensor import MAX_RANK, Buffer, Tensor, byte_length
+from wasmind.worker.runtimes.base import DTYPES
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_ANSWER),
+    ("grpc.max_send_message_length", -1),  # what a guest may send is limited by its own memory
+    ("grpc.enable_retries", 0),  # retries are the backend's, which knows what is safe
+)
+
+_REFUSALS: dict[grpc.StatusCode, type[NnError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidTensor,
+    grpc.StatusCode.NOT_FOUND: ModelNotFound,
+    grpc.StatusCode.DEADLINE_EXCEEDED: InferenceTimeout,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ModelBusy,
+    grpc.StatusCode.UNIMPLEMENTED: UnsupportedOperation,
+    grpc.StatusCode.UNAVAILABLE: ModelUnavailable,
+}
+_UNSENT = ("failed to connect", "connection refused", "name resolution", "dns resolution", "no address")
+
+_TYPED = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+
+
+class GrpcTransport:
+    """A transport by gRPC. It sends raw contents, and reads raw and typed ones."""
+
+    def __init__(self, channel: grpc.aio.Channel, url: str, settings: KServe) -> None:
+        """`channel` is this transport's own."""
+        self._channel, self._url = channel, url
+        self._model, self._version = settings.model, settings.version
+        self._token = Token(settings.token_file) if settings.token_file else None
+        stub: Any = service.GRPCInferenceServiceStub
+        self._stub = stub(channel)
+
+    async def signature(self, timeout: float) -> Signature:
+        """The model's signature."""
+        request = protocol.ModelMetadataRequest(name=self._model, version=self._version)
+        answer = await self._call(self._stub.ModelMetadata, request, timeout)
+        inputs, outputs = (
+            [TensorMetadata(one.name, one.datatype, tuple(one.shape)) for one in side]
+            for side in (answer.inputs, answer.outputs)
+        )
+        return signature_of(ModelMetadata(answer.name, inputs, outputs))
+
+    async def infer(self, inputs: Sequence[Named], outputs: Sequence[str], timeout: float) -> list[Named]:
+        """Run one inference."""
+        request = protocol.ModelInferRequest(model_name=self._model, model_version=self._version)
+        for name, tensor in inputs:
+            request.inputs.add(name=name, datatype=DATATYPES[tensor.type], shape=tensor.dims)
+            request.raw_input_contents.append(bytes(tensor.data))
+        for name in outputs:
+            request.outputs.add(name=name)
+        answer = await self._call(self._stub.ModelInfer, request, timeout)
+        return _outputs(answer)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def _call(self, method: Any, request: Any, timeout: float) -> Any:
+        try:
+            return await method(request, timeout=timeout, metadata=self._metadata())
+        except grpc.aio.AioRpcError as error:
+            self._refuse(error)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return () if self._token is None else (("authorization", self._token.header()),)
+
+    def _refuse(self, error: grpc.aio.AioRpcError) -> NoReturn:
+        said = (error.details() or "no text")[:500]
+        unsent = any(words in said.lower() for words in _UNSENT)
+        if error.code() is grpc.StatusCode.UNAVAILABLE and unsent:
+            raise NotSent(f"cannot reach {self._url}", cause=said) from error
+        kind = _REFUSALS.get(error.code(), RuntimeFailed)
+        raise kind(f"{self._url} answered {error.code().name}", cause=said) from error
+
+
+def _outputs(answer: Any) -> list[Named]:
+    raw = answer.raw_output_contents
+    if len(answer.outputs) > MAX_TENSORS or (raw and len(raw) != len(answer.outputs)):
+        raise RuntimeFailed(
+            f"the server's answer has {len(answer.outputs)} outputs and {len(raw)} raw contents"
+        )
+    return [(one.name, _tensor(one, raw[at] if raw else None)) for at, one in enumerate(answer.outputs)]
+
+
+def _tensor(one: Any, raw: bytes | None) -> Tensor:
+    type_, dims = type_of(one.datatype), tuple(one.shape)
+    if len(dims) > MAX_RANK or any(dim < 0 for dim in dims):
+        raise RuntimeFailed(f"the server's output {one.name!r} has an impossible shape")
+    data: Buffer
+    if raw is not None:
+        data = memoryview(raw)
+    elif type_ in RAW_ONLY:
+        raise RuntimeFailed(f"the server's output {one.name!r} is {one.datatype} without raw contents")
+    else:
+        try:
+            data = np.array(getattr(one.contents, _TYPED[one.datatype]), DTYPES[type_]).tobytes()
+        except OverflowError as error:
+            raise RuntimeFailed(
+                f"the server's output {one.name!r} is not {one.datatype}", cause=str(error)
+            ) from error
+    if len(data) != byte_length(type_, dims):
+        raise RuntimeFailed(
+            f"the server's output {one.name!r} has {len(data)} bytes for {one.datatype} {list(dims)}"
+        )
+    return Tensor(type_, dims, data)
+
+
+def connect(url: str, settings: KServe) -> GrpcTransport:
+    """A transport to a server; it connects with its first request. Raises ConfigError."""
+    where = urlsplit(url)
+    if where.scheme == "http":
+        return GrpcTransport(grpc.aio.insecure_channel(where.netloc, CHANNEL_OPTIONS), url, settings)
+    credentials = grpc.ssl_channel_credentials(pem(settings.ca), pem(settings.key), pem(settings.cert))
+    return GrpcTransport(grpc.aio.secure_channel(where.netloc, credentials, CHANNEL_OPTIONS), url, settings)

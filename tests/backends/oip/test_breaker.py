@@ -1,0 +1,92 @@
+"""The circuit breaker, on a clock of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from wasmind.backends.oip.breaker import Breaker
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker(clock, threshold=3, pause=1.0, longest=3.0)
+
+
+def fail(breaker: Breaker, times: int = 1) -> None:
+    for _ in range(times):
+        breaker.enter()
+        breaker.failed()
+
+
+def test_it_lets_requests_through(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    assert breaker.ready()
+    assert not breaker.is_open
+    assert breaker.remaining == 0
+
+
+def test_only_failures_in_a_row_count(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    breaker.enter()
+    breaker.succeeded()
+    fail(breaker, 2)
+    assert not breaker.is_open
+
+
+def test_it_opens_for_a_while(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    assert breaker.is_open
+    assert not breaker.ready()
+    assert breaker.remaining == 1.0
+    clock.now += 1.0
+    assert breaker.ready()
+
+
+def test_one_probe_at_a_time(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    clock.now += 1.0
+    breaker.enter()
+    assert not breaker.ready()
+    breaker.succeeded()
+    assert breaker.ready()
+    assert not breaker.is_open
+
+
+def test_each_failed_probe_doubles_the_pause(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    for pause in (2.0, 3.0, 3.0):
+        clock.now += breaker.remaining
+        fail(breaker)
+        assert breaker.remaining == pause
+
+
+def test_a_recovered_server_begins_with_the_first_pause(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    clock.now += 1.0
+    fail(breaker)
+    clock.now += 2.0
+    breaker.enter()
+    breaker.succeeded()
+    fail(breaker, 3)
+    assert breaker.remaining == 1.0
+
+
+def test_a_cancelled_probe_leaves_its_place_to_another(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    clock.now += 1.0
+    breaker.enter()
+    breaker.abandoned()
+    assert breaker.ready()
+    assert breaker.is_open
