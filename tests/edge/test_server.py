@@ -63,6 +63,13 @@ class App:
         if path == b"/slow":
             self.going.set()
             await self.go_on.wait()
+        elif path == b"/begun":
+            response.start(200, [])
+            response.body(b"be", more=True)
+            self.going.set()
+            await self.go_on.wait()
+            response.body(b"gun", more=False)
+            return
         elif path == b"/nothing":
             return
         elif path == b"/cut":
@@ -548,6 +555,25 @@ async def test_while_closing_each_answer_ends_its_connection() -> None:
         client.send(GET)
         assert (await client.answer()).headers["connection"] == "close"
         assert await client.ended()
+
+
+async def test_a_client_that_was_not_told_may_ask_once_more() -> None:
+    app = App()
+    async with serving(app) as (server, port), connected(port) as one, connected(port) as other:
+        for client in (one, other):
+            client.send(head(path="/begun"))
+        async with asyncio.timeout(5):
+            while len(app.requests) < 2:
+                await asyncio.sleep(0.01)
+        server.stop()
+        app.go_on.set()
+        for client in (one, other):
+            answer = await client.answer()
+            assert answer.body == b"begun"
+            assert "connection" not in answer.headers
+        one.send(GET)
+        assert (await one.answer()).headers["connection"] == "close"
+        assert await other.ended()
 
 
 async def test_two_servers_take_turns_on_one_inherited_socket() -> None:

@@ -104,7 +104,7 @@ int main(void) {
         printf("logged\n");
     } else if (!strcmp(name, "grow")) {  // so many MiB
         for (long i = 0; i < number; i++) {
-            char *page = malloc(1 << 20);
+            char *volatile page = malloc(1 << 20);
             if (!page) {
                 head("");
                 printf("refused at %ld\n", i);

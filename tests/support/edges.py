@@ -119,7 +119,12 @@ class EdgeProcess:
             )
         )
         self.channel.send(first)
-        await self.until(lambda: self.has(Listening))
+        listening = asyncio.create_task(self.until(lambda: self.has(Listening)))
+        await asyncio.wait({listening, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        if self._reading.done():
+            listening.cancel()
+            raise AssertionError(self.log())
+        await listening
 
     async def _read(self) -> None:
         async for message in self.channel.messages():

@@ -13,6 +13,7 @@ from wasmind.errors import ClientGone, MethodNotAllowed, Overloaded, RouteNotFou
 from wasmind.guest_api.cgi import Exchange
 from wasmind.nn.session import Session
 from wasmind.sandbox import Figures, Guest
+from wasmind.telemetry.logs import failure
 
 if TYPE_CHECKING:
     from wasmind.edge.admission import Admission
@@ -75,6 +76,8 @@ class App:
     def refused(self, error: WasmindError) -> None:
         """Count what was no request; the connection has answered it."""
         self._count(self._unrouted, error.status, 0.0, _NO_FIGURES, error)
+        if self._deployment.dev:
+            self._logger.info("request refused", status=error.status, **failure(error))
 
     def _route(self, head: Head) -> tuple[Function, str]:
         match = self._deployment.router.find(head.host, head.path)

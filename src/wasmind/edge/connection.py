@@ -233,8 +233,6 @@ class Connection(asyncio.BufferedProtocol):
             self._start(self._waiting.popleft())
         elif self._refusal is not None:
             self._tell(self._refusal)
-        elif self.http.closing:
-            self._close(linger=False)
         else:
             self.http.idle(self)
 

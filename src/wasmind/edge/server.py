@@ -21,6 +21,11 @@ READ = 32 << 10
 """Bytes read from a socket at once."""
 LEAVE_S = 2.0
 """How long a connection that is being closed may take to send what is left, or to stop sending."""
+LAST_S = 0.1
+"""How long a stopped server waits for one more request on a connection.
+
+It may be just accepted, or its client was not told to send no more since the response had begun before.
+"""
 BACKLOG = 4096
 
 
@@ -47,6 +52,7 @@ class HttpServer:
         self.buffer = memoryview(bytearray(READ))
         self.closing = False
         """Whether each connection ends with its current response."""
+        self._stopped = False
         self._listener = listener
         self._most = connections
         self._server: asyncio.Server | None = None
@@ -66,10 +72,13 @@ class HttpServer:
         self._turn()
 
     def stop(self) -> None:
-        """Accept no more; close idle connections now and the others after their current request."""
-        self.closing = True
+        """Accept no more; close idle connections soon and the others after their current request."""
+        self.closing = self._stopped = True
         if self._server is not None:
             self._server.close()
+        self.loop.call_later(LAST_S, self._end_idle)
+
+    def _end_idle(self) -> None:
         for connection in list(self._open):
             connection.end_idle()
 
@@ -103,8 +112,10 @@ class HttpServer:
             self._empty.set()
 
     def idle(self, connection: Connection) -> None:
-        """It waits for a request's head."""
+        """It waits for a request's head; not for long when the server has stopped."""
         self._idle.add(connection, self.loop.time())
+        if self._stopped:
+            self.loop.call_later(LAST_S, connection.end_idle)
 
     def busy(self, connection: Connection) -> None:
         """It has a request."""

@@ -40,9 +40,9 @@ def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.so
 def deafen(listener: socket.socket) -> None:
     """Let no more connections come to `listener`, whoever holds it; those that wait to be accepted stay.
 
-    Closing a socket resets what waits in its queue. A filter that drops every packet to the socket itself (not
-    to the connections made from it) keeps new ones away while the queue is emptied: their clients try again
-    a second later, and find it closed.
+    Closing a socket resets what waits in its queue. A filter that drops every packet to the socket itself
+    (none to the connections made from it) keeps new ones away while the queue is emptied: their clients try
+    again a second later, and find it closed.
     """
     program = ctypes.create_string_buffer(_DROP_ALL)
     filters = struct.pack("HP", 1, ctypes.addressof(program))
