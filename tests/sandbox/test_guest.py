@@ -346,6 +346,27 @@ async def test_cpu_in_many_short_polls_is_counted(make: Make) -> None:
         await many_short_polls()
 
 
+async def test_waiting_for_what_is_there_at_once_gives_way_too(make: Make) -> None:
+    """Such a wait never returns to the event loop by itself."""
+    guest = make(Limits(cpu_ms=30))
+    await guest.start()
+    guest.host.gate.set()
+    turns, over = 0, False
+
+    async def beside() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(beside())
+    with pytest.raises(CpuBudgetSpent):
+        await guest.call("wait_often", 100_000_000)
+    over = True
+    await other
+    assert turns >= 10
+
+
 async def test_the_deadline_ends_a_wait(make: Make) -> None:
     guest = make(Limits(wall_ms=50))
     await guest.start()

@@ -101,6 +101,11 @@ GUEST = """(module
   (func (export "act") (result i32) (call $act))
   (func (export "act_later") (result i32) (call $act_later))
   (func (export "wait") (param i32) (result i32) (call $double_later (local.get 0)))
+  (func (export "wait_often") (param i32)
+    (loop $again
+      (drop (call $double_later (i32.const 1)))
+      (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+      (br_if $again (local.get 0))))
   (func (export "maybe") (param i32) (result i32) (call $maybe (local.get 0)))
   (func (export "lower") (param i32) (result i32) (call $lower (local.get 0)))
   (func (export "leave") (param i32) (call $leave (local.get 0)))

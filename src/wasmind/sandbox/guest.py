@@ -191,8 +191,8 @@ class Guest(Generic[Host]):
     async def _continue(self) -> None:
         """Poll to the end, giving way in between. What ended the guest is raised, or kept for `_settle_call`.
 
-        A guest that has used more CPU than a slice queues for its turn after a wait too, so that nobody gets
-        ahead by waiting often.
+        A guest queues for its turn after a wait too once it has had a slice: nobody gets ahead by waiting
+        often, nor by waiting for what is there at once.
         """
         engine, figures = self._engine, self.figures
         suspension = self._suspension
@@ -205,8 +205,9 @@ class Guest(Generic[Host]):
                 if wait is not None:
                     self._waiting = None
                     await self._wait(wait, suspension)
-                if self._failure is None and (wait is None or self._greedy()):
+                if self._failure is None and (wait is None or suspension.slice_over(engine, figures.cpu_ns)):
                     await engine.scheduler.turn(figures.cpu_ns)
+                    suspension.since_ns = perf_counter_ns()
                 suspension.paused = False
                 if self._late(suspension) or self._failure or self._poll():
                     break
@@ -225,10 +226,6 @@ class Guest(Generic[Host]):
             self.abandon(suspension.late())
         return suspension.expired
 
-    def _greedy(self) -> bool:
-        """Whether the guest has used more than a slice while others wait for theirs."""
-        return self.figures.cpu_ns > self._engine.tick_ns and len(self._engine.scheduler) > 0
-
     async def _wait(self, wait: Wait, suspension: Suspension) -> None:
         """Await a host function's answer, and put it where the guest finds it."""
         began = perf_counter_ns()
@@ -244,7 +241,10 @@ class Guest(Generic[Host]):
                 raise
             self.fail(wait.host, error)  # a cancellation here is that of something it awaited
         finally:
-            self.figures.waited_ns += perf_counter_ns() - began
+            ended = perf_counter_ns()
+            self.figures.waited_ns += ended - began
+            if ended - began > self._engine.tick_ns:
+                suspension.since_ns = ended
 
     def _settle_call(self) -> None:
         """End a call: free its future, and raise what ended the guest, if anything did."""
