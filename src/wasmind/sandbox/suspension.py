@@ -20,8 +20,8 @@ class Suspension:
     """Made when a guest first waits, in the task that runs it; a guest that never waits has none.
 
     `began_wall` is when the guest was made, by `time.perf_counter_ns`: its wall deadline counts from there.
-    `paused` is set while the task waits on the guest's behalf, and may be cancelled for it; `since_ns` is when
-    others last had their turn.
+    `paused` is set while the task waits on the guest's behalf, and may be cancelled for it; `since_ns` is
+    when others last had their turn.
     """
 
     __slots__ = ("_cancelling", "_deadlines", "_limits", "_slot", "_task", "expired", "paused", "since_ns")
