@@ -27,6 +27,7 @@ class Child:
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             module,
             *arguments,

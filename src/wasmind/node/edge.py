@@ -180,6 +180,12 @@ class Edge:
         if self._channel and self._greeted:
             self._channel.send(message)
 
+    def offer(self, snapshot: Snapshot) -> None:
+        """Give it a new snapshot, whatever it said of the one before."""
+        if self._greeted:
+            self.failure = None
+        self.send(snapshot)
+
     async def until(self, holds: Callable[[], bool], seconds: float | None) -> bool:
         """Wait for something about this edge to hold; whether it came to hold in time (None: for ever)."""
         try:

@@ -82,7 +82,7 @@ class Edges:
     async def apply(self, snapshot: Snapshot) -> None:
         """Send all a new snapshot and wait until they serve it. Raises NodeError if one refuses it."""
         for edge in self._edges:
-            edge.send(snapshot)
+            edge.offer(snapshot)
         await asyncio.gather(*(edge.has_applied(snapshot.generation, APPLY_SECONDS) for edge in self._edges))
         for edge in self._edges:
             if edge.failure:
@@ -94,9 +94,9 @@ class Edges:
 
     async def drain(self, seconds: float) -> None:
         """Accept no more, let all finish, see them end."""
-        for listener in self._listeners:
-            deafen(listener)
-            listener.close()
+        while self._listeners:
+            with self._listeners.pop() as listener:
+                deafen(listener)
         await asyncio.gather(*(edge.drain(seconds) for edge in self._edges))
 
     def kill(self) -> None:

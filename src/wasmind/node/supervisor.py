@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,8 @@ class Supervisor:
         notify("STOPPING=1")
         for task in self._tasks:
             task.cancel()
-        await self._edges.drain(self._config.node.drain_ms / 1000)
+        node = self._serving.plan.node if self._serving else self._config.node
+        await self._edges.drain(node.drain_ms / 1000)
         await self._fleet.close()
         self._stopped.set()
         await self._control.stop()
@@ -215,33 +216,47 @@ class Supervisor:
             if before is None or self._phase != "ready":
                 raise NodeError(f"the node is {self._phase}: it cannot reload now")
             try:
-                config, serving = await self._renewed(before.generation + 1)
+                config, self._serving = await self._renewed(before)
+                await self._edges.apply(self._snapshot())
             except WasmindError as error:
+                await self._go_back_to(before)
                 self._reload_failure = error
                 self._logger.error("reload refused: nothing has changed", **failure(error))  # noqa: TRY400 - explained
                 raise
             finally:
                 self._progress.end()
-            self._serving, self._reload_failure = serving, None
-            self._fleet.adopt(self._with_signature(model) for model in serving.plan.models)
+            self._reload_failure = None
             for setting in _fixed_settings(self._config, config):
                 self._logger.warning("a changed setting needs a restart", setting=setting)
-            self._config = config
-            await self._edges.apply(self._snapshot())
-            self._logger.info("reloaded", generation=serving.generation, functions=len(serving.functions))
+            self._logger.info(
+                "reloaded", generation=self._serving.generation, functions=len(self._serving.functions)
+            )
             self._spawn(self._retire(before))
 
-    async def _renewed(self, generation: int) -> tuple[Config, Serving]:
+    async def _renewed(self, before: Serving) -> tuple[Config, Serving]:
+        """What the configuration says now, its new models ready."""
         config = await asyncio.to_thread(self._read)
         plan = await asyncio.to_thread(make_plan, config, self._state.path)
         plan = self._with_running_stack(plan)
-        serving, started = await self._prepare(plan, generation)
+        serving, started = await self._prepare(plan, before.generation + 1)
         await self._settled(started)
-        failed = [model.failure for model in started if model.failure]
+        failed = [m.failure for m in started if m.failure and m.plan.id not in before.models]
         if failed:
             await self._forget(started)
             raise failed[0]
+        self._fleet.adopt(self._with_signature(model) for model in plan.models)
         return config, serving
+
+    async def _go_back_to(self, before: Serving) -> None:
+        """Serve `before` again, if an edge worker could not do what was told after it."""
+        refused = self._serving
+        if refused is None or refused is before:
+            return
+        self._serving = replace(before, generation=refused.generation + 1)
+        self._fleet.adopt(self._with_signature(model) for model in before.plan.models)
+        with suppress(WasmindError):  # its state says so
+            await self._edges.apply(self._snapshot())
+        await self._fleet.stop(refused.models - before.models)
 
     async def _reload_by_signal(self) -> None:
         notify("RELOADING=1")
