@@ -158,7 +158,7 @@ def test_a_body_given_up() -> None:
         (
             "set_path_with_query",
             [None, "/", "/a/b?c=d%20", "?x", "*", ""],
-            ["a", "/a b", "/\r\n", "/é", "http://x/", "/" + "a" * 70_000],
+            ["a", "/a b", "/\r\n", "/é", "/#f", "http://x/", "/" + "a" * 70_000],
         ),
         (
             "set_scheme",

@@ -97,12 +97,10 @@ class Outgoing:
         timeout = {"connect": connect, "read": between, "write": between, "pool": connect}
         message = httpx.Request(
             _text(request.method).upper() if isinstance(request.method, str) else request.method[1],
-            httpx.URL(scheme=origin.scheme, host=origin.host.strip("[]"), port=origin.port).join(
-                request.path_with_query or "/"
-            ),
+            httpx.URL(scheme=origin.scheme, host=origin.host.strip("[]"), port=origin.port),
             headers=[*request.headers.wire(), (b"host", (request.authority or "").encode())],
             content=_Body(request) if request.taken else None,
-            extensions={"timeout": timeout},
+            extensions={"timeout": timeout, "target": _target(request.path_with_query or "/")},
         )
         try:
             async with asyncio.timeout(connect + first):
@@ -190,6 +188,11 @@ class _ResponseSource:
 def _tls() -> ssl.SSLContext:
     """Made once: reading the authorities takes tens of milliseconds."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+def _target(target: str) -> bytes:
+    """The path and query as they are sent. They are never parsed: `//other.host/` is a path of its origin."""
+    return (target if target.startswith(("/", "*")) else f"/{target}").encode()
 
 
 def _text(named: str | tuple[str, str]) -> str:

@@ -20,7 +20,7 @@ Named: TypeAlias = str | tuple[str, str]
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*\Z", re.ASCII)
-_TARGET = re.compile(r"[/?][!-~]*\Z|\*\Z|\Z", re.ASCII)
+_TARGET = re.compile(r"[/?][!\"$-~]*\Z|\*\Z|\Z", re.ASCII)
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z", re.ASCII)
 MAX_TARGET = 64 << 10
 
