@@ -386,7 +386,7 @@ async def test_a_server_that_never_answers() -> None:
         await reader.read()
 
     options = RequestOptions()
-    options.connect = options.first_byte = SECOND // 50
+    options.first_byte = SECOND // 50
     async with serving(handle) as port, outgoing(f"http://127.0.0.1:{port}") as out:
         assert await answer(out.send(request(f"127.0.0.1:{port}"), options, print)) == "HTTP-response-timeout"
 
@@ -420,15 +420,16 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
 
 
 async def test_the_end_of_a_run_ends_its_requests() -> None:
-    left = asyncio.Event()
+    arrived, left = asyncio.Event(), asyncio.Event()
 
     async def handle(_head: bytes, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        arrived.set()
         await reader.read()
         left.set()
 
     async with serving(handle) as port, outgoing(f"http://127.0.0.1:{port}") as out:
         sent = out.send(request(f"127.0.0.1:{port}"), RequestOptions(), print)
-        await asyncio.sleep(0.01)
+        await asyncio.wait_for(arrived.wait(), 5)
         out.close()
         await asyncio.wait_for(left.wait(), 5)
         assert isinstance(sent, FutureResponse)

@@ -93,8 +93,12 @@ class Outgoing:
         self, origin: Origin, request: OutgoingRequest, options: RequestOptions
     ) -> IncomingResponse | Err[ErrorCode]:
         connect, between = _seconds(options.connect), _seconds(options.between_bytes)
-        first = _seconds(options.first_byte)
-        timeout = {"connect": connect, "read": between, "write": between, "pool": connect}
+        timeout = {
+            "connect": connect,
+            "pool": connect,
+            "write": between,
+            "read": _seconds(options.first_byte),
+        }
         message = httpx.Request(
             _text(request.method).upper() if isinstance(request.method, str) else request.method[1],
             httpx.URL(scheme=origin.scheme, host=origin.host.strip("[]"), port=origin.port),
@@ -103,12 +107,12 @@ class Outgoing:
             extensions={"timeout": timeout, "target": _target(request.path_with_query or "/")},
         )
         try:
-            async with asyncio.timeout(connect + first):
-                response = await self._client.transport.handle_async_request(message)
-        except TimeoutError:
+            response = await self._client.transport.handle_async_request(message)
+        except httpx.ReadTimeout:
             return Err("HTTP-response-timeout")
         except (httpx.HTTPError, StreamFailure) as error:
             return Err(_code(error))
+        timeout["read"] = between  # read again for each part of the body
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         return IncomingResponse(response.status_code, Fields.received(headers), _ResponseSource(response))
 
