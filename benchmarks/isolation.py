@@ -1,8 +1,9 @@
 """What it costs to run a model in a process of its own.
 
-The same inference on the same onnxruntime session settings, called in this process and through a confined worker, in
-turns, so that a noisy machine disturbs both alike. The echo is the floor: the same bytes to a process that sends them
-back. Prints the median of each, over all rounds and in the quietest round, and what isolation adds.
+The same inference with the same settings of onnxruntime, called in this process and through a confined
+worker, in turns, so that a noisy machine disturbs both alike. The echo is the floor: the same bytes to a
+process that sends them back. Prints the median of each, over all rounds and in the quietest round, and what
+isolation adds.
 
     python benchmarks/isolation.py [--rounds 40] [--calls 200]
 """
@@ -53,7 +54,9 @@ def image(path: Path) -> tuple[int, ...]:
         channels, last = wide, f"r{index}"
     nodes.append(helper.make_node("GlobalAveragePool", [last], ["p"]))
     nodes.append(helper.make_node("Flatten", ["p"], ["f"]))
-    weights.append(onnx.numpy_helper.from_array(random.standard_normal((channels, 1000)).astype(np.float32), "wf"))
+    weights.append(
+        onnx.numpy_helper.from_array(random.standard_normal((channels, 1000)).astype(np.float32), "wf")
+    )
     nodes.append(helper.make_node("MatMul", ["f", "wf"], ["y"]))
     _save(path, nodes, weights, (1, 3, 224, 224), (1, 1000))
     return (1, 3, 224, 224)
@@ -156,7 +159,8 @@ async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, c
     added = statistics.median(b - a for a, b in zip(alone, isolated, strict=True))
     quiet = min(isolated) - min(alone)
     ratio = statistics.median(b / a for a, b in zip(alone, isolated, strict=True))
-    print(f"  isolation adds {added:.1f} (quietest: {quiet:.1f}); {ratio:.3f} times (quietest: {min(isolated) / min(alone):.3f})")
+    best = min(isolated) / min(alone)
+    print(f"  isolation adds {added:.1f} (quietest: {quiet:.1f}); {ratio:.3f} times (quietest: {best:.3f})")
 
 
 async def main(rounds: int, calls: int) -> None:
@@ -169,7 +173,9 @@ async def main(rounds: int, calls: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--calls", type=int, default=200)
     arguments = parser.parse_args()

@@ -1,0 +1,104 @@
+"""A node to measure: `wasmind serve` on functions built here, on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.peer.wasmtime import ROOT, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUILD = ROOT / "build" / "benchmarks"
+CONFIG = """
+[node]
+workers = {workers}
+log_level = "warning"
+ports = {{ functions = {port}, api = {api} }}
+
+[models.linear]
+path = "linear.onnx"
+
+[models.classifier]
+path = "classifier.onnx"
+instances = 2
+
+[functions.hello]
+module = "hello.wasm"
+route = "/hello"
+
+[functions.infer]
+module = "infer.wasm"
+route = "/infer"
+models = ["linear"]
+
+[functions.classify]
+module = "classify.wasm"
+route = "/classify"
+models = ["classifier"]
+"""
+_SOURCES = {
+    "hello": ROOT / "examples" / "hello" / "hello.c",
+    "infer": Path(__file__).parent / "guests" / "infer.c",
+}
+
+
+def prepare() -> None:
+    """Build the functions and models to measure, once."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name, source in _SOURCES.items():
+        zig = [
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            "-target",
+            "wasm32-wasi",
+            "-O2",
+            "-s",
+            "-Wl,-z,stack-size=65536",
+        ]
+        out = ["-I", str(ROOT / "guests" / "c"), str(source), "-o", str(BUILD / f"{name}.wasm")]
+        subprocess.run([*zig, *out], check=True)
+    shutil.copy(ROOT / "examples" / "double" / "linear.onnx", BUILD)
+    from wasmind.demo import prepare as demo
+
+    prepared = demo.prepare(BUILD / "demo")
+    shutil.copy(prepared.model, BUILD / "classifier.onnx")
+    shutil.copy(demo.MODULE, BUILD / "classify.wasm")
+
+
+@contextlib.contextmanager
+def serve(workers: int = 2) -> Iterator[str]:
+    """Serve `hello`, `infer` and `classify` until the block ends; yields the functions' base URL."""
+    port, api = free_port(), free_port()
+    (BUILD / "wasmind.toml").write_text(CONFIG.format(workers=workers, port=port, api=api))
+    log = (BUILD / "node.log").open("wb")
+    words = [sys.executable, "-m", "wasmind", "serve", "-c", str(BUILD / "wasmind.toml")]
+    process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _await_ready(api, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        log.close()
+
+
+def _await_ready(api: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"the node ended with {process.returncode}; see its log in {BUILD}")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{api}/readyz", timeout=1).close()
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"the node was not ready within a minute; see its log in {BUILD}")
