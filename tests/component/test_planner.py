@@ -125,7 +125,8 @@ RESOURCES = """
     (import "" "new" (func (param i32) (result i32))) (import "" "rep" (func (param i32) (result i32))))
   (core instance (instantiate $m (with "" (instance
     (export "1" (func $drop1)) (export "2" (func $drop2))
-    (export "3" (func $drop3)) (export "4" (func $drop4)) (export "new" (func $new)) (export "rep" (func $rep))))))
+    (export "3" (func $drop3)) (export "4" (func $drop4))
+    (export "new" (func $new)) (export "rep" (func $rep))))))
   (export "own" (type $own)))
 """
 

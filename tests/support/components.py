@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wasmind.component.build import Built, build_now
+from wasmind.component.build import Built, compile_prepared
 from wasmind.component.component import Component
+from wasmind.component.prepare import prepare
 from wasmind.config import Limits, Size
+from wasmind.sandbox import CompileLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +52,8 @@ def validate(wasm: bytes) -> str:
 
 
 def built(wasm: bytes, offered: Sequence[WitInterface] = (), form: Form | None = None) -> Built:
-    """Build a component; what was built before is found again."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    return build_now(wasm, CACHE, offered, form=form)
+    """Build a component, in this process but for the compiler; what was compiled before is found again."""
+    return compile_prepared(prepare(wasm, form), wasm, CACHE, offered, CompileLimits())
 
 
 class Host:

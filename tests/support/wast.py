@@ -87,14 +87,14 @@ def host() -> tuple[WitInterface, ...]:
     interface.function("return-three", {}, u32)(lambda _: 3)
     interface.function("return-hi", {}, Primitive.STRING)(lambda _: "hi")
     nested.function("return-four", {}, u32)(lambda _: 4)
-    interface.constructor(one, {"rep": u32})(lambda _, rep: rep)
+    interface.constructor(one, {"r": u32})(lambda _, rep: rep)
     interface.static(one, "last-drop", {}, u32)(lambda _: state["last"])
     interface.static(one, "drops", {}, u32)(lambda _: state["drops"])
 
     def simple(_: Any, own: int, rep: int) -> None:
         assert own == rep
 
-    interface.static(one, "assert", {"resource": Own(one), "rep": u32})(simple)
+    interface.static(one, "assert", {"r": Own(one), "rep": u32})(simple)
     interface.method(one, "simple", {"rep": u32})(simple)
     interface.method(one, "take-borrow", {"b": Borrow(one)})(lambda *_: None)
     interface.method(one, "take-own", {"b": Own(one)})(lambda *_: None)
@@ -319,3 +319,16 @@ class Runner:
 
 def _short(message: str) -> str:
     return message.partition(" (at byte")[0].partition(" at byte")[0]
+
+
+ALL_SCRIPTS = tuple(sorted(SCRIPTS.glob("*/**/*.wast")))
+
+
+def components(script: Path) -> list[bytes]:
+    """The binary components of a script, valid or not."""
+    try:
+        directory, commands = translate(script)
+    except ValueError:
+        return []
+    files = {each["filename"] for each in commands if each.get("filename", "").endswith(".wasm")}
+    return [wasm for name in sorted(files) if is_component(wasm := (directory / name).read_bytes())]

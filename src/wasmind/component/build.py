@@ -76,16 +76,23 @@ def build_now(
     if found is not None:
         Binding(found.plan, offered)
         return found
-    prepared = prepare_apart(data, limits, form)
-    interfaces = Binding(prepared.plan, offered).interfaces
-    known = interfaces if prepared.linking is None else None
-    artifacts = tuple(compile_program_now(each, cache, known, limits) for each in prepared.modules)
-    built = Built(digest, len(data), prepared.plan, artifacts, prepared.linking, prepared.reason)
+    built = compile_prepared(prepare_apart(data, limits, form), data, cache, offered, limits)
     handle, temporary = kept.temporary()
     with open(handle, "wb") as file:
         file.write(msgspec.msgpack.encode(built, enc_hook=str))
     temporary.replace(record)
     return built
+
+
+def compile_prepared(
+    prepared: Prepared, data: bytes, cache: Path, offered: Sequence[WitInterface], limits: CompileLimits
+) -> Built:
+    """Compile the core modules of the component `data`. Raises ProgramError."""
+    interfaces = Binding(prepared.plan, offered).interfaces
+    known = interfaces if prepared.linking is None else None
+    artifacts = tuple(compile_program_now(each, cache, known, limits) for each in prepared.modules)
+    digest = hashlib.sha256(data).hexdigest()
+    return Built(digest, len(data), prepared.plan, artifacts, prepared.linking, prepared.reason)
 
 
 def load_built(record: Path) -> Built | None:
