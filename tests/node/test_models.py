@@ -19,7 +19,7 @@ from wasmind.config import Model
 from wasmind.errors import ModelDied
 from wasmind.node.fleet import Fleet
 from wasmind.node.messages import LoadModel
-from wasmind.node.models import ServedModel
+from wasmind.node.models import ProcessModel
 from wasmind.node.plan import ModelPlan, plan_model
 from wasmind.node.uploads import Uploads
 
@@ -39,9 +39,9 @@ class Watched:
 
     def __init__(self, plan: ModelPlan, directory: Path) -> None:
         self.told: list[ModelEntry] = []
-        self.model = ServedModel(plan, directory / "m", self._hear, structlog.get_logger())
+        self.model = ProcessModel(plan, directory / "m", self._hear, structlog.get_logger())
 
-    def _hear(self, model: ServedModel) -> None:
+    def _hear(self, model: ProcessModel) -> None:
         self.told.append(model.entry)
 
     @property

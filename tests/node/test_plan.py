@@ -9,8 +9,8 @@ import pytest
 from support.nodes import CONFIG, prepare
 from support.onnx_models import linear
 from wasmind import config
-from wasmind.errors import ProgramError, UnsupportedOperation, WasmindError
-from wasmind.node.plan import Plan, compile_functions, make_plan
+from wasmind.errors import ProgramError, WasmindError
+from wasmind.node.plan import Plan, RemoteSpec, compile_functions, make_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +75,18 @@ async def test_a_program_that_is_refused_is_the_error_itself(tmp_path: Path) -> 
         await compile_functions(plan, tmp_path / "cache", lambda *_: None)
 
 
-def test_what_is_served_elsewhere_is_refused_for_now(tmp_path: Path) -> None:
-    text = CONFIG.replace('path = "linear.onnx"', 'kserve = { url = "http://127.0.0.1:1", model = "m" }')
-    with pytest.raises(UnsupportedOperation, match="linear"):
-        planned(tmp_path, text)
+def test_what_is_served_elsewhere_has_no_process(tmp_path: Path) -> None:
+    text = CONFIG.replace(
+        'path = "linear.onnx"', 'kserve = { url = "http://127.0.0.1:1", model = "m", ca = "ca" }'
+    )
+    (model,) = planned(tmp_path, text).models
+    assert isinstance(model.spec, RemoteSpec)
+    entry = model.entry("")
+    assert entry.kserve is not None
+    assert entry.kserve.ca == tmp_path / "ca"
+    assert entry.socket == ""
+    other = planned(tmp_path, text.replace("127.0.0.1:1", "127.0.0.1:2")).models[0]
+    assert other.id != model.id
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -7,24 +7,51 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
+from wasmind.backends.oip.backend import OipBackend
+from wasmind.backends.oip.connect import connect
 from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
 from wasmind.config import Model
 from wasmind.edge.loads import FILES, content_digest, store
-from wasmind.errors import ModelNotFound
+from wasmind.errors import ModelNotFound, UnsupportedOperation
 from wasmind.nn.graph import Graph
-from wasmind.node.plan import plan_model
+from wasmind.node.plan import RemoteSpec, plan_model
 from wasmind.worker.spawn import listen, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from wasmind.config import KServe
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.node.plan import ModelPlan
     from wasmind.worker.spawn import WorkerProcess
     from wasmind.worker.spec import Ready
+
+
+class RemoteModel:
+    """One model that is served elsewhere."""
+
+    def __init__(self, plan: ModelPlan, backend: OipBackend) -> None:
+        self._backend = backend
+        self.graph = Graph(plan.name, backend, plan.settings.deadline_ms / 1000)
+
+    @classmethod
+    async def start(cls, plan: ModelPlan, settings: KServe) -> RemoteModel:
+        """Ask its servers what it takes and gives. Raises NnError, ConfigError, PackageMissing."""
+        servers = connect(settings, plan.settings.queue)
+        backend = OipBackend(plan.name, lambda: servers, when_down="fail")
+        try:
+            await backend.refresh()
+        except BaseException:
+            await backend.close()
+            raise
+        return cls(plan, backend)
+
+    async def close(self) -> None:
+        """Close the connections to its servers."""
+        await self._backend.close()
 
 
 class LocalModel:
@@ -53,9 +80,11 @@ class LocalModel:
     ) -> LocalModel:
         """Start its process, listening at `address`, and wait until it serves; `log` takes what it writes.
 
-        Raises ModelLoadFailed, InvalidEncoding, ConfigError.
+        Raises ModelLoadFailed, InvalidEncoding, ConfigError, UnsupportedOperation (it is served elsewhere).
         """
         plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
+        if isinstance(plan.spec, RemoteSpec):
+            raise UnsupportedOperation(f"models.{name} is served elsewhere: there is no process to start")
         with listen(address) as listener:
             process = await spawn(plan.spec, listener, log=log)
             try:
@@ -89,7 +118,7 @@ class LocalModels:
         self._models = models
         self._directory = directory
         self._numbers = count()
-        self._started: dict[str, asyncio.Task[LocalModel]] = {}
+        self._started: dict[str, asyncio.Task[LocalModel | RemoteModel]] = {}
 
     def start(self, names: Iterable[str]) -> None:
         """Start these before they are asked for."""
@@ -115,10 +144,10 @@ class LocalModels:
         settings = Model(path=path, encoding=encoding.value, target=target.value)
         return (await self._start(key, digest[:16], settings)).graph
 
-    def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel]:
+    def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel | RemoteModel]:
         if key not in self._started:
             address = self._directory / f"m{next(self._numbers)}"
-            self._started[key] = asyncio.create_task(LocalModel.start(name, settings, address))
+            self._started[key] = asyncio.create_task(_start(name, settings, address))
         return self._started[key]
 
     async def close(self) -> None:
@@ -126,4 +155,11 @@ class LocalModels:
         for task in self._started.values():
             task.cancel()
         ended = await asyncio.gather(*self._started.values(), return_exceptions=True)
-        await asyncio.gather(*(model.close() for model in ended if isinstance(model, LocalModel)))
+        await asyncio.gather(*(model.close() for model in ended if not isinstance(model, BaseException)))
+
+
+async def _start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
+    if settings.kserve is None:
+        return await LocalModel.start(name, settings, address)
+    plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
+    return await RemoteModel.start(plan, settings.kserve)

@@ -1,4 +1,4 @@
-"""One model as this worker reaches it: through one connection to its process, whichever functions use it."""
+"""One model as this worker reaches it: through one connection to its process, or those to its servers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from wasmind.nn.graph import Graph
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from wasmind.backends.oip.backend import OipBackend
+    from wasmind.config import KServe
     from wasmind.node.messages import ModelEntry
     from wasmind.telemetry.figures import ModelMeter
 
@@ -23,20 +25,15 @@ GIVEN_UP = ("stopped", "failed", "quarantined")
 class ServedModel:
     """A model with its state as the supervisor tells it. It connects as soon as the model is first ready."""
 
-    __slots__ = ("_changed", "backend", "entry", "graph")
+    __slots__ = ("_changed", "_meter", "_process", "_remote", "entry", "graph")
 
     def __init__(self, entry: ModelEntry, meter: ModelMeter) -> None:
         """`meter` counts its inferences."""
         self.entry = entry
-        self.backend = ProcessBackend(
-            entry.socket,
-            entry.name,
-            entry.signature,
-            shared_memory=entry.shared_memory,
-            queue=entry.queue,
-            when_down=entry.when_down,
-        )
-        self.graph = Graph(entry.name, MeteredBackend(self.backend, meter), entry.deadline_ms / 1000)
+        self._meter = meter
+        self._process = _process(entry) if entry.kserve is None else None
+        self._remote = _remote(entry, entry.kserve) if entry.kserve is not None else None
+        self.graph = self._graph()
         self._changed: asyncio.Future[None] | None = None
         self._pass_on(entry)
 
@@ -62,7 +59,9 @@ class ServedModel:
 
     async def close(self) -> None:
         """Leave its process."""
-        await self.backend.close()
+        backend = self._process or self._remote
+        assert backend is not None
+        await backend.close()
 
     async def _come(self) -> Graph:
         """Wait for its first signature, for as long as one of its inferences may take."""
@@ -79,15 +78,25 @@ class ServedModel:
         return self.graph
 
     def _pass_on(self, entry: ModelEntry) -> None:
-        """Tell the connection what the supervisor knows: only it sees a process die."""
-        if entry.state in ("ready", "loading") and entry.signature is not None:
-            self.backend.resume(entry.signature)
-        elif entry.state == "restarting":
-            self.backend.explain_death(entry.reason or "its process died")
-        elif entry.state in GIVEN_UP:
-            reason = entry.reason or f"it is {entry.state}"
-            self.backend.explain_death(reason)
-            self.backend.suspend(reason)
+        if self._process is not None:
+            _tell_process(self._process, entry)
+        if self._remote is not None:
+            self._tell_remote(self._remote, entry)
+
+    def _tell_remote(self, backend: OipBackend, entry: ModelEntry) -> None:
+        """Tell the backend what the servers told the supervisor. They may serve another model by and by."""
+        if entry.state in GIVEN_UP:
+            backend.suspend(entry.reason or f"it is {entry.state}")
+        elif entry.signature is not None:
+            known = backend.describes(entry.signature)
+            backend.resume(entry.signature)
+            if not known:
+                self.graph = self._graph()
+
+    def _graph(self) -> Graph:
+        backend = self._process or self._remote
+        assert backend is not None
+        return Graph(self.entry.name, MeteredBackend(backend, self._meter), self.entry.deadline_ms / 1000)
 
     def _unavailable(self) -> ModelUnavailable:
         entry = self.entry
@@ -97,3 +106,36 @@ class ServedModel:
             cause=entry.reason,
             remedy="try again shortly" if coming else "mend what its reason says, then reload the node",
         )
+
+
+def _process(entry: ModelEntry) -> ProcessBackend:
+    return ProcessBackend(
+        entry.socket,
+        entry.name,
+        entry.signature,
+        shared_memory=entry.shared_memory,
+        queue=entry.queue,
+        when_down=entry.when_down,
+    )
+
+
+def _tell_process(backend: ProcessBackend, entry: ModelEntry) -> None:
+    """Tell the connection what the supervisor knows: only it sees a process die."""
+    if entry.state in ("ready", "loading") and entry.signature is not None:
+        backend.resume(entry.signature)
+    elif entry.state == "restarting":
+        backend.explain_death(entry.reason or "its process died")
+    elif entry.state in GIVEN_UP:
+        reason = entry.reason or f"it is {entry.state}"
+        backend.explain_death(reason)
+        backend.suspend(reason)
+
+
+def _remote(entry: ModelEntry, settings: KServe) -> OipBackend:
+    """A backend for servers elsewhere; what it needs is imported only where there are such models."""
+    from wasmind.backends.oip.backend import OipBackend
+    from wasmind.backends.oip.connect import connect
+
+    return OipBackend(
+        entry.name, lambda: connect(settings, entry.queue), entry.signature, when_down=entry.when_down
+    )

@@ -1,4 +1,4 @@
-"""All model processes of a node: those its configuration names, and those that functions brought as bytes."""
+"""All models of a node: those its configuration names, and those that functions brought as bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
-from wasmind.node.models import ServedModel
+from wasmind.node.models import ProcessModel, ServedModel
+from wasmind.node.plan import RemoteSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,8 +44,15 @@ class Fleet:
 
     def add(self, plan: ModelPlan) -> ServedModel:
         """A model that is not here yet, not started."""
-        path = self._run / f"m{next(self._numbers)}"
-        model = self.models[plan.id] = ServedModel(plan, path, self._changed, self._logger)
+        model: ServedModel
+        if isinstance(plan.spec, RemoteSpec):
+            from wasmind.node.remote import RemoteModel
+
+            model = RemoteModel(plan, plan.spec.kserve, self._changed, self._logger)
+        else:
+            path = self._run / f"m{next(self._numbers)}"
+            model = ProcessModel(plan, path, self._changed, self._logger)
+        self.models[plan.id] = model
         return model
 
     def adopt(self, plans: Iterable[ModelPlan]) -> None:

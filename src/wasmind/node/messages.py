@@ -13,11 +13,12 @@ whenever a model's state changes, `LoadModel` with its answer, and at the end `D
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from wasmind.config import Encoding, Limits, Size, Target
+from wasmind.config import Encoding, KServe, Limits, Size, Target
 from wasmind.errors import NodeError
 from wasmind.nn.signature import Signature
 from wasmind.node.words import Failure, State
@@ -56,7 +57,7 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is served by a process of this node."""
+    """A model that is served by a process of this node, or elsewhere."""
 
     id: str
     """Unique in this node and never used again for another model: scope, name and digest."""
@@ -65,7 +66,10 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """`shared`, or the tenant that owns it."""
     digest: str
     socket: str
-    """The Unix socket to connect to. It accepts while the process restarts; such a connection then waits."""
+    """The Unix socket to connect to. It accepts while the process restarts; such a connection then waits.
+    Empty for a model that is served elsewhere."""
+    kserve: KServe | None = None
+    """Where it is served, if elsewhere."""
     state: State
     reason: str | None = None
     """Why it is not `ready`, for people."""
@@ -236,6 +240,8 @@ def decode_from_edge(body: bytes) -> FromEdge:
 def _encode_hook(value: object) -> object:
     if isinstance(value, Size):
         return int(value)
+    if isinstance(value, Path):
+        return str(value)
     raise NotImplementedError(
         f"no encoding for {type(value).__name__}"
     )  # a new field type without its encoding
@@ -244,6 +250,8 @@ def _encode_hook(value: object) -> object:
 def _decode_hook(kind: type, value: object) -> object:
     if kind is Size:
         return Size.parse(value)
+    if issubclass(kind, Path):
+        return Path(str(value))
     raise NotImplementedError(f"no decoding for {kind.__name__}")  # a new field type without its decoding
 
 

@@ -1,11 +1,11 @@
-"""The models' processes: started, watched, restarted with back-off, quarantined when that does not help."""
+"""A model's process: started, watched, restarted with back-off, quarantined when that does not help."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -17,11 +17,13 @@ from wasmind.node.watched import watched
 from wasmind.node.words import State
 from wasmind.telemetry.logs import failure
 from wasmind.worker.spawn import WorkerProcess, listen, spawn
+from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from wasmind.node.messages import ModelEntry
     from wasmind.node.plan import ModelPlan
     from wasmind.telemetry.logs import Logger
     from wasmind.worker.spec import Ready
@@ -30,11 +32,46 @@ STOP_SECONDS = 5.0
 """How long a process may take to answer what it has accepted, once told to stop."""
 
 
-class ServedModel:
+class ServedModel(Protocol):
+    """One model of a node, wherever it is served."""
+
+    plan: ModelPlan
+    entry: ModelEntry
+    """What edge workers are told of it."""
+    failure: WasmindError | None
+    """Why it was given up or is being restarted; None while all is well."""
+    report: Ready | None
+    """What its newest process said of it."""
+
+    def adopt(self, plan: ModelPlan) -> None:
+        """Take over a newer plan of the same model: what it is called to people, how edges treat it."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether only a reload starts it again."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+
+    def start(self) -> None:
+        """Serve it until `stop`, or until it is given up."""
+
+    async def settled(self) -> None:
+        """Wait until it serves, or could not at first."""
+
+    async def stop(self) -> None:
+        """Serve it no more."""
+
+    def status(self, functions: tuple[str, ...]) -> ModelStatus:
+        """How it is; `functions` are those that may name it."""
+
+
+class ProcessModel:
     """One model: its process changes when it dies; its socket stays, and connections wait in it meanwhile."""
 
     def __init__(
-        self, plan: ModelPlan, socket_path: Path, changed: Callable[[ServedModel], None], logger: Logger
+        self, plan: ModelPlan, socket_path: Path, changed: Callable[[ProcessModel], None], logger: Logger
     ) -> None:
         """`changed` hears of every change of `entry`."""
         self.plan = plan
@@ -107,6 +144,7 @@ class ServedModel:
 
     async def _live(self) -> str:
         """One process's life, and how it ended. Raises what kept it from serving."""
+        assert isinstance(self.plan.spec, WorkerSpec)
         process = await spawn(self.plan.spec, self._listener, log=self._log)
         self._process = process
         patience = 0.0  # one that still loads has accepted nothing

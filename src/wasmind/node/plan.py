@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.digests import Digests
-from wasmind.errors import UnsupportedOperation, WasmindError
+from wasmind.config import KServe
+from wasmind.errors import WasmindError
 from wasmind.guest_api.command import INTERFACES
 from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
 from wasmind.sandbox import CompileLimits, compile_program
@@ -28,15 +29,23 @@ if TYPE_CHECKING:
     from wasmind.sandbox import Artifact
 
 
+class RemoteSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that runs elsewhere, in the place of a process's `WorkerSpec`."""
+
+    kserve: KServe
+    encoding: Literal["remote"] = "remote"
+    runtime: Literal["kserve"] = "kserve"
+
+
 class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A model process to run."""
+    """A model to serve: a process to run, or servers to look after."""
 
     id: str
     """The same for the same file with the same process settings."""
     name: str
     scope: str
     digest: str
-    spec: WorkerSpec
+    spec: WorkerSpec | RemoteSpec
     settings: Model
     labels: tuple[str, ...] = ()
     signature: Signature | None = None
@@ -48,7 +57,8 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.description
 
     def entry(self, socket: str) -> ModelEntry:
-        """What edge workers are told before its process is there."""
+        """What edge workers are told before its process, or its server, is there."""
+        remote = isinstance(self.spec, RemoteSpec)
         return ModelEntry(
             id=self.id,
             name=self.name,
@@ -56,7 +66,8 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
             digest=self.digest,
             socket=socket,
             state="loading",
-            reason="its process loads it",
+            reason="no server has described it yet" if remote else "its process loads it",
+            kserve=self.settings.kserve,
             signature=self.signature,
             labels=self.labels,
             deadline_ms=self.settings.deadline_ms,
@@ -110,14 +121,30 @@ def make_plan(config: Config, state: Path) -> Plan:
 
 
 def plan_model(record: ModelRecord) -> ModelPlan:
-    """The process that serves a model. Raises UnsupportedOperation for one that is served elsewhere."""
-    if record.encoding is None or record.runtime is None:
-        raise UnsupportedOperation(
-            f"models.{record.name}: models served elsewhere (`kserve`) are not supported yet",
-            remedy="give a `path`",
-        )
+    """How a model is served. Raises PackageMissing for a protocol that is not installed."""
+    spec = _spec(record)
+    process = hashlib.sha256(msgspec.json.encode(spec, enc_hook=str)).hexdigest()[:8]
+    return ModelPlan(
+        id=f"{record.id}.{process}",
+        name=record.name,
+        scope=record.scope,
+        digest=record.digest,
+        spec=spec,
+        settings=record.config,
+        labels=record.labels,
+    )
+
+
+def _spec(record: ModelRecord) -> WorkerSpec | RemoteSpec:
     settings = record.config
-    spec = WorkerSpec(
+    if settings.kserve is not None:
+        from wasmind.backends.oip.connect import check_packages
+
+        check_packages(settings.kserve)
+        return RemoteSpec(kserve=settings.kserve)
+    assert record.encoding is not None
+    assert record.runtime is not None
+    return WorkerSpec(
         name=record.name,
         files=record.files,
         encoding=record.encoding,
@@ -131,16 +158,6 @@ def plan_model(record: ModelRecord) -> ModelPlan:
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,
         warm_up=settings.warm_up,
-    )
-    process = hashlib.sha256(msgspec.json.encode(spec)).hexdigest()[:8]
-    return ModelPlan(
-        id=f"{record.id}.{process}",
-        name=record.name,
-        scope=record.scope,
-        digest=record.digest,
-        spec=spec,
-        settings=settings,
-        labels=record.labels,
     )
 
 

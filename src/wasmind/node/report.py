@@ -27,12 +27,16 @@ def function_statuses(plan: Plan | None) -> tuple[FunctionStatus, ...]:
 
 
 def model_problems(fleet: Fleet, ids: Iterable[str]) -> tuple[str, ...]:
-    """Which configured models do not serve, and why."""
+    """Which configured models do not serve, and why.
+
+    A server elsewhere that is away is no fault of this node, and the same for all nodes: taking this one out
+    of service would not help.
+    """
     models = (fleet.models[id_] for id_ in ids if id_ in fleet.models)
     return tuple(
         f"the model {model.plan.name!r} is {model.entry.state}: {model.entry.reason}"
         for model in models
-        if model.entry.state != "ready"
+        if model.entry.state not in ("ready", "away")
     )
 
 

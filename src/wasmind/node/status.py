@@ -43,7 +43,7 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A model and its process."""
+    """A model and its process, or the servers that have it elsewhere."""
 
     id: str
     name: str
@@ -62,6 +62,8 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     load_seconds: float | None = None
     memory: int | None = None
     """Bytes its process has resident."""
+    servers: tuple[str, ...] = ()
+    """Where it is served, if elsewhere."""
     functions: tuple[str, ...] = ()
     """Which functions may name it."""
 

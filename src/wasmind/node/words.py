@@ -8,8 +8,9 @@ import msgspec
 
 from wasmind.errors import NodeError, WasmindError
 
-State: TypeAlias = Literal["loading", "ready", "restarting", "quarantined", "failed", "stopped"]
-"""A model's state. `restarting` comes back by itself; `quarantined` and `failed` wait for a reload."""
+State: TypeAlias = Literal["loading", "ready", "restarting", "away", "quarantined", "failed", "stopped"]
+"""A model's state. `restarting` comes back by itself, as does `away` (a server elsewhere does not answer);
+`quarantined` and `failed` wait for a reload."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -108,6 +108,10 @@ class OipBackend:
                 return self._signature
         raise last
 
+    def describes(self, signature: Signature) -> bool:
+        """Whether this is the signature that inferences go by."""
+        return self._signature == signature
+
     def suspend(self, reason: str) -> None:
         """The model does not come back by itself: calls fail with these words, until `resume`."""
         self._refusal = reason
