@@ -138,7 +138,7 @@ def _tensor(one: Any, raw: bytes | None) -> Tensor:
         raise RuntimeFailed(f"the server's output {one.name!r} is {one.datatype} without raw contents")
     else:
         try:
-            data = np.array(getattr(one.contents, _TYPED[one.datatype]), DTYPES[type_]).tobytes()
+            data = np.array(list(getattr(one.contents, _TYPED[one.datatype])), DTYPES[type_]).tobytes()
         except OverflowError as error:
             raise RuntimeFailed(
                 f"the server's output {one.name!r} is not {one.datatype}", cause=str(error)

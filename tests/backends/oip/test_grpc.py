@@ -1,0 +1,191 @@
+"""The gRPC transport against a server of the protocol's own stubs, which answers as different servers do."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from open_inference.grpc import protocol, service
+
+from wasmind.backends.oip.grpc import GrpcTransport, connect
+from wasmind.backends.oip.transport import NotSent
+from wasmind.config import KServe
+from wasmind.errors import (
+    ConfigError,
+    InferenceTimeout,
+    InvalidTensor,
+    ModelBusy,
+    ModelNotFound,
+    ModelUnavailable,
+    NnError,
+    RuntimeFailed,
+)
+from wasmind.nn.signature import Signature, TensorSpec
+from wasmind.nn.tensor import Tensor, TensorType
+
+F32 = TensorType.F32
+X = Tensor(F32, (1, 4), struct.pack("<4f", 1, 2, 3, 4))
+Y = struct.pack("<4f", 3, 5, 7, 9)
+
+
+class Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]  # the stubs are untyped
+    """Answers as the model's name says: raw or typed contents, a status code, nothing."""
+
+    def __init__(self) -> None:
+        self.given_up = asyncio.Event()
+        self.metadata: dict[str, str] = {}
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
+        if request.name == "unknown":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown model")
+        answer = protocol.ModelMetadataResponse(name=request.name)
+        answer.inputs.add(name="x", datatype="FP32", shape=[-1, 4])
+        answer.outputs.add(name="y", datatype="FP32", shape=[-1, 4])
+        return answer
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.metadata = dict(context.invocation_metadata())
+        name = request.model_name
+        if hasattr(grpc.StatusCode, name):
+            await context.abort(getattr(grpc.StatusCode, name), "its own words")
+        if name == "hang":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up.set()
+        (raw,) = request.raw_input_contents
+        y = [2 * value + 1 for value in struct.unpack(f"<{len(raw) // 4}f", raw)]
+        answer = protocol.ModelInferResponse(model_name=name)
+        shape, datatype = [1, len(y)], "FP32"
+        if name == "shape":
+            shape = [-1, -4]
+        if name == "half-float":
+            datatype = "FP16"
+        output = answer.outputs.add(name="y", datatype=datatype, shape=shape)
+        if name == "ints":
+            output.datatype = "INT8"
+            output.contents.int_contents.extend([1, 2, 3, 400])
+        elif name in ("typed", "half-float"):
+            output.contents.fp32_contents.extend(y)
+        elif name != "nothing":
+            answer.raw_output_contents.append(
+                struct.pack(f"<{len(y)}f", *y)[: -1 if name == "short" else None]
+            )
+        if name == "more":
+            answer.raw_output_contents.append(b"")
+        return answer
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[Servicer, str]]:
+    server, servicer = grpc.aio.server(), Servicer()
+    service.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield servicer, f"http://127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def transport(url: str, model: str, **more: object) -> AsyncIterator[GrpcTransport]:
+    settings = KServe(url=url, model=model, protocol="grpc", **more)  # type: ignore[arg-type]  # settings by name
+    one = connect(url, settings)
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+async def infer(url: str, model: str, seconds: float = 5.0, **more: object) -> bytes:
+    async with transport(url, model, **more) as one:
+        ((name, tensor),) = await one.infer([("x", X)], ["y"], seconds)
+    assert (name, tensor.type, tensor.dims) == ("y", F32, (1, 4))
+    return bytes(tensor.data)
+
+
+async def test_the_signature() -> None:
+    async with serving() as (_, url), transport(url, "raw") as one:
+        assert await one.signature(5.0) == Signature(
+            (TensorSpec("x", F32, (None, 4)),), (TensorSpec("y", F32, (None, 4)),)
+        )
+    async with serving() as (_, url), transport(url, "unknown") as one:
+        with pytest.raises(ModelNotFound):
+            await one.signature(5.0)
+
+
+@pytest.mark.parametrize("model", ["raw", "typed"])
+async def test_raw_and_typed_answers(model: str) -> None:
+    async with serving() as (_, url):
+        assert await infer(url, model) == Y
+
+
+@pytest.mark.parametrize("model", ["shape", "short", "more", "nothing", "half-float", "ints"])
+async def test_an_answer_that_makes_no_sense(model: str) -> None:
+    async with serving() as (_, url):
+        with pytest.raises(RuntimeFailed):
+            await infer(url, model)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("INVALID_ARGUMENT", InvalidTensor),
+        ("NOT_FOUND", ModelNotFound),
+        ("RESOURCE_EXHAUSTED", ModelBusy),
+        ("DEADLINE_EXCEEDED", InferenceTimeout),
+        ("UNAVAILABLE", ModelUnavailable),
+        ("INTERNAL", RuntimeFailed),
+        ("UNAUTHENTICATED", RuntimeFailed),
+    ],
+)
+async def test_each_code_has_its_error(code: str, error: type[NnError]) -> None:
+    async with serving() as (_, url):
+        with pytest.raises(error, match=code) as raised:
+            await infer(url, code)
+    assert raised.value.cause == "its own words"
+    assert not isinstance(raised.value, NotSent)
+
+
+async def test_a_late_answer_is_a_timeout() -> None:
+    async with serving() as (servicer, url):
+        with pytest.raises(InferenceTimeout):
+            await infer(url, "hang", seconds=0.1)
+        await asyncio.wait_for(servicer.given_up.wait(), 5)
+
+
+async def test_cancelling_ends_the_call() -> None:
+    async with serving() as (servicer, url):
+        task = asyncio.create_task(infer(url, "hang"))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(servicer.given_up.wait(), 5)
+
+
+async def test_nobody_listens() -> None:
+    async with serving() as (_, url):
+        pass
+    with pytest.raises(NotSent):
+        await infer(url, "raw")
+
+
+async def test_a_token_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    async with serving() as (servicer, url):
+        await infer(url, "raw", token_file=tmp_path / "token")
+    assert servicer.metadata["authorization"] == "Bearer secret"
+
+
+def test_certificates_that_are_missing_are_named(tmp_path: Path) -> None:
+    settings = KServe(url="https://h", model="m", protocol="grpc", ca=tmp_path / "missing")
+    with pytest.raises(ConfigError, match="missing"):
+        connect("https://h", settings)
