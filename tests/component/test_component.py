@@ -102,6 +102,24 @@ async def test_the_memory_of_a_component_is_limited(engine: Engine, form: Form) 
     small.close()
 
 
+@pytest.mark.parametrize("form", FORMS)
+async def test_memories_share_the_limit(engine: Engine, form: Form) -> None:
+    text = """
+        (component
+          (core module $m (memory (export "m") 1)
+            (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+          (core instance $a (instantiate $m))
+          (core instance $b (instantiate $m))
+          (func (export "a") (param "pages" u32) (result s32) (canon lift (core func $a "grow")))
+          (func (export "b") (param "pages" u32) (result s32) (canon lift (core func $b "grow"))))"""
+    component = Component.load(engine, built(parse(text), (), form), ())
+    instance = Instance(component, msgspec.structs.replace(LIMITS, memory=Size(8 << 16)))
+    await instance.start()
+    assert [await instance.call("a", 3), await instance.call("a", 1)] == [1, -1]
+    assert [await instance.call("b", 4), await instance.call("b", 3)] == [-1, 1]
+    instance.close()
+
+
 async def test_exports_are_found_by_compatible_versions(engine: Engine) -> None:
     text = """
         (component

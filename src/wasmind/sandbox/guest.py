@@ -127,7 +127,7 @@ class Guest(Generic[Host]):
         self._scratch = scratch = engine.borrow_scratch()
         self._store = store = ffi.store_new(tier.pointer, None, None)
         self._context = context = ffi.store_context(store)
-        ffi.store_limiter(store, limits.memory, limits.table_elements, -1, -1, -1)
+        ffi.store_limiter(store, limits.memory // program.memories, limits.table_elements, -1, -1, -1)
         ffi.set_epoch_deadline(context, 1)
         ffi.store_on_epoch(store, engine.on_epoch, None, None)
         return scratch, tier

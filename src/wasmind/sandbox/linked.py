@@ -65,7 +65,9 @@ class LinkedProgram(Program):
         self.memory_name = b"memory" if "memory" in exports else b""
         self.initializes = False
         outlines = [artifacts[step.artifact].outline for step in steps]
-        self.memory_least = sum(max(each.memories, default=0) for each in outlines)
+        sizes = [size for each in outlines for size in each.memories]
+        self.memories = max(1, len(sizes))
+        self.memory_least = max(sizes, default=0) * self.memories
         self.table_least = max((max(each.tables, default=0) for each in outlines), default=0)
         self.modules = [
             [map_module(tier.pointer, artifact) for artifact in artifacts] for tier in engine.tiers

@@ -62,7 +62,9 @@ class Program:
             b"memory" if any(e.kind == "memory" and e.name == "memory" for e in artifact.exports) else b""
         )
         self.initializes = "_initialize" in self.functions
-        self.memory_least = max(artifact.outline.memories, default=0)
+        self.memories = max(1, len(artifact.outline.memories))
+        """How many memories share what a guest may use; Wasmtime limits each."""
+        self.memory_least = max(artifact.outline.memories, default=0) * self.memories
         self.table_least = max(artifact.outline.tables, default=0)
         self._linked = linked  # keeps the callbacks alive
 
