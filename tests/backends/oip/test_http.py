@@ -114,6 +114,15 @@ async def test_the_words_of_the_server_are_passed_on(server: OipServer) -> None:
     assert refused.value.cause == "unexpected shape for input 'x'"
 
 
+async def test_a_connection_is_not_used_again_after_a_failure(server: OipServer) -> None:
+    before = server.counts()["connections"]
+    async with transport(server, "away") as one:
+        for _ in range(3):
+            with pytest.raises(ModelUnavailable):
+                await one.infer([("x", X)], ["y"], 5.0)
+    assert server.counts()["connections"] - before == 3 + 1  # counting takes one, too
+
+
 @pytest.mark.parametrize("mode", ["hang", "slow"])
 async def test_a_late_answer_is_a_timeout_in_time(server: OipServer, mode: str) -> None:
     began = time.monotonic()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import NoReturn
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import NoReturn, cast
 from urllib.parse import quote
 
 import httpx
@@ -112,11 +112,14 @@ class RestTransport:
 
     async def _read(self, response: httpx.Response) -> bytes:
         chunks, size = [], 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > rest.MAX_ANSWER:
-                raise RuntimeFailed(f"{self._url} answers more than {rest.MAX_ANSWER} bytes")
-            chunks.append(chunk)
+        async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as arriving:
+            async for chunk in arriving:
+                size += len(chunk)
+                if size > rest.MAX_ANSWER:
+                    raise RuntimeFailed(f"{self._url} answers more than {rest.MAX_ANSWER} bytes")
+                chunks.append(chunk)
+                if response.status_code >= 500:
+                    break  # its words; servers that failed close the connection, so it is not used again
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _refuse(self, status: int, body: bytes) -> NoReturn:
