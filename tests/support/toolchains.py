@@ -46,50 +46,70 @@ def _run(command: list[str], **environment: str) -> None:
 @cache
 def python_text() -> bytes:
     """The world `text` in Python, by componentize-py."""
-    program = shutil.which("componentize-py") or str(TOOLS / "componentize" / "bin" / "componentize-py")
-    if not Path(program).exists():
-        pytest.skip("componentize-py is not installed (see tests/guests/components/README.md)")
-    sources = SOURCES / "text.wit", SOURCES / "text.py"
-
-    def make(out: Path) -> None:
-        base = [program, "-d", str(sources[0]), "-w", "text"]
-        _run([*base, "componentize", "-p", str(SOURCES), "text", "-o", str(out)])
-
-    return _kept("text-python", sources, make)
+    return python("text", SOURCES / "text.wit", "text")
 
 
 @cache
 def javascript_text() -> bytes:
     """The world `text` in JavaScript, by jco and componentize-js."""
-    modules = TOOLS / "js" / "node_modules"
-    jco = modules / "@bytecodealliance" / "jco" / "dist" / "jco.js"
-    if not shutil.which("node") or not jco.exists():
-        pytest.skip("node or jco is not installed (see tests/guests/components/README.md)")
-    sources = SOURCES / "text.wit", SOURCES / "text.js", SOURCES / "preopen.mjs"
-
-    def make(out: Path) -> None:
-        command = ["node", "--import", str(sources[2]), str(jco), "componentize", str(sources[1])]
-        command += ["--wit", str(sources[0]), "--world-name", "text", "-d", "all", "-o", str(out)]
-        _run(command, NODE_MODULES=str(modules))
-
-    return _kept("text-javascript", sources, make)
+    return javascript("text", SOURCES / "text.wit", "text")
 
 
 @cache
 def c_text() -> bytes:
     """The world `text` in C, by ziglang and wasm-tools."""
-    sources = SOURCES / "text.wit", SOURCES / "text.c"
+    return c("text", SOURCES / "text.wit", "text")
+
+
+@cache
+def python(name: str, wit: Path, world: str) -> bytes:
+    """A program in Python, by componentize-py; `wit` is a file or a directory with packages."""
+    program = shutil.which("componentize-py") or str(TOOLS / "componentize" / "bin" / "componentize-py")
+    if not Path(program).exists():
+        pytest.skip("componentize-py is not installed (see tests/guests/components/README.md)")
+    source = SOURCES / f"{name}.py"
+
+    def make(out: Path) -> None:
+        base = [program, "-d", str(wit), "-w", world]
+        _run([*base, "componentize", "-p", str(SOURCES), name, "-o", str(out)])
+
+    return _kept(f"{name}-python", (*_files(wit), source), make)
+
+
+@cache
+def javascript(name: str, wit: Path, world: str) -> bytes:
+    """A program in JavaScript, by jco and componentize-js."""
+    modules = TOOLS / "js" / "node_modules"
+    jco = modules / "@bytecodealliance" / "jco" / "dist" / "jco.js"
+    if not shutil.which("node") or not jco.exists():
+        pytest.skip("node or jco is not installed (see tests/guests/components/README.md)")
+    source, preopen = SOURCES / f"{name}.js", SOURCES / "preopen.mjs"
+
+    def make(out: Path) -> None:
+        command = ["node", "--import", str(preopen), str(jco), "componentize", str(source)]
+        command += ["--wit", str(wit), "--world-name", world, "-d", "all", "-o", str(out)]
+        _run(command, NODE_MODULES=str(modules))
+
+    return _kept(f"{name}-javascript", (*_files(wit), source, preopen), make)
+
+
+@cache
+def c(name: str, wit: Path, world: str) -> bytes:
+    """A program in C whose calls are lowered by hand, by ziglang and wasm-tools."""
+    source = SOURCES / f"{name}.c"
 
     def make(out: Path) -> None:
         core, embedded = out.with_suffix(".core"), out.with_suffix(".embedded")
         flags = ["-target", "wasm32-freestanding", "-O2", "-s", "-nostdlib", "-Wl,--no-entry"]
-        _run([sys.executable, "-m", "ziglang", "cc", *flags, str(sources[1]), "-o", str(core)])
+        _run([sys.executable, "-m", "ziglang", "cc", *flags, str(source), "-o", str(core)])
         wasm_tools = tool("wasm-tools")
-        _run(
-            [wasm_tools, "component", "embed", str(sources[0]), "-w", "text", str(core), "-o", str(embedded)]
-        )
+        _run([wasm_tools, "component", "embed", str(wit), "-w", world, str(core), "-o", str(embedded)])
         _run([wasm_tools, "component", "new", str(embedded), "-o", str(out)])
         core.unlink()
         embedded.unlink()
 
-    return _kept("text-c", sources, make)
+    return _kept(f"{name}-c", (*_files(wit), source), make)
+
+
+def _files(wit: Path) -> list[Path]:
+    return sorted(wit.rglob("*.wit")) if wit.is_dir() else [wit]

@@ -19,6 +19,7 @@ class BodyPipe:
     """
 
     __slots__ = (
+        "_error",
         "_kept",
         "_room",
         "_wake",
@@ -36,6 +37,7 @@ class BodyPipe:
         self._wake = wake
         self._kept: list[bytes] = []
         self._room: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
         self.length = length
         self.failed = size_error
         self.size = 0
@@ -49,8 +51,10 @@ class BodyPipe:
         self.terminal = False
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        """Keep data. Raises StreamFailure for more than the body's promised length."""
+        """Keep data. Raises StreamFailure for more than was promised, and what sending raised."""
         self.written += len(data)
+        if self._error is not None:
+            raise self._error
         if self.ended:
             raise StreamFailure("the body is not sent any more", "connection-terminated")
         if self.length is not None and self.written > self.length:
@@ -86,9 +90,10 @@ class BodyPipe:
         self._wake()
         return self.complete
 
-    def abandon(self) -> None:
-        """Nothing more is sent; whoever waits for room is told when writing again."""
+    def abandon(self, error: Exception | None = None) -> None:
+        """Nothing more is sent, because of `error` if there was one; whoever waits for room hears of it."""
         self.ended = True
+        self._error = error
         self.take()
 
     def wrong_size(self) -> StreamFailure:
@@ -102,3 +107,5 @@ class BodyPipe:
             if self._room is None or self._room.done():
                 self._room = asyncio.get_running_loop().create_future()
             await self._room
+        if self._error is not None:
+            raise self._error

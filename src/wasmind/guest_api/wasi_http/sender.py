@@ -64,7 +64,7 @@ class Sender:
 
     def _begin(self) -> None:
         self._timer = None
-        self._task = asyncio.ensure_future(self._send())
+        self._task = asyncio.ensure_future(self._pump())
 
     async def finish(self) -> None:
         """Send the rest; the guest has ended. Raises MalformedResponse, and what the connection raises."""
@@ -94,6 +94,15 @@ class Sender:
             self._task.add_done_callback(_seen)
         if isinstance(self._answer, OutgoingResponse):
             self._answer.pipe.abandon()
+
+    async def _pump(self) -> None:
+        """Send what there is while the guest runs; a guest that goes on writing is told when that fails."""
+        try:
+            await self._send()
+        except Exception as error:
+            if isinstance(self._answer, OutgoingResponse):
+                self._answer.pipe.abandon(error)
+            raise
 
     async def _send(self) -> None:
         """Send what there is."""
