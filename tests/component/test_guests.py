@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.components import LIMITS, Instance, built, validate
-from support.toolchains import c_text, javascript_text, python_text
+from support.toolchains import c_text, command, javascript_text, python_text
 from wasmind.component.abi.values import Err, Ok
 from wasmind.component.component import Component
 from wasmind.component.core.module import read_module
 from wasmind.component.fuse.fuser import fuse
 from wasmind.component.interface import WitInterface
+from wasmind.component.plan import INITIALIZE
 from wasmind.component.planner import plan_component
 from wasmind.component.types import Primitive
+from wasmind.errors import GuestExit
 from wasmind.guest_api.stdio import BytesSink, BytesSource
 from wasmind.guest_api.wasi.p2 import INTERFACES
 from wasmind.guest_api.wasi.state import Wasi
@@ -95,3 +97,31 @@ async def answers(engine: Engine, wasm: bytes, form: Form) -> tuple[list[Any], l
     calls = instance.guest.figures.host_calls
     instance.close()
     return values, host.lines, calls
+
+
+async def test_a_command_with_the_preview_1_adapter(engine: Engine) -> None:
+    outputs = []
+    for form in ("fused", "linked"):
+        component = Component.load(engine, built(command(), INTERFACES, form), INTERFACES)
+        host = Surroundings()
+        out, errors = BytesSink(), BytesSink()
+        host.wasi = Wasi(BytesSource(b"one\ntwo\n"), out, errors, [b"shout", b"x"], lambda: [b"NAME=value"])
+        guest = component.guest(LIMITS, host)
+        await component.start(guest)
+        run = component.export("wasi:cli/run@0.2.0", "run")
+        assert run is not None
+        with pytest.raises(GuestExit):
+            await run(guest)
+        outputs.append((out.value, errors.value, guest.exit_code, guest.figures.host_calls))
+        guest.close()
+        component.close()
+    assert outputs[0] == outputs[1]
+    assert outputs[0][:2] == (b"ONE\nTWO\n", b"value 2\n")
+
+
+def test_shims_are_seen_through_but_not_behind_a_start_function() -> None:
+    assert not any(each.limits.minimum > 1 for each in read_module(fuse(plan_component(c_text()))).tables)
+    module = read_module(fuse(plan_component(command())))  # whose adapter has one
+    assert len(module.tables) == 2
+    assert INITIALIZE in module.exports
+    assert not any(each.module.startswith("wasi_snapshot") for each in module.imports)
