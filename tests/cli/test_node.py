@@ -32,7 +32,7 @@ def test_models_are_listed_with_their_state(node: NodeProcess) -> None:
 def test_a_reload_is_done_or_refused_with_the_reason(node: NodeProcess) -> None:
     generation = node.status().generation
     done = wasmind("reload", cwd=node.directory)
-    assert (done.code, done.out) == (0, f"generation {generation + 1}: 2 functions, 1 models\n")
+    assert (done.code, done.out) == (0, f"generation {generation + 1} serves 2 functions\n")
     node.reconfigure('path = "linear.onnx"', 'path = "gone.onnx"')
     refused = wasmind("reload", cwd=node.directory)
     assert refused.code == 4

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from support.commands import wasmind
 from support.nodes import CONFIG, prepare
-from support.onnx_models import FLOAT, linear, model, node
+from support.onnx_models import linear
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration with a model that takes photos, one with labels, and one that is broken."""
+    """A configuration with a model that is broken beside the one that is not."""
     directory = prepare(tmp_path_factory.mktemp("models"))
-    photos = model(
-        [node("ReduceMean", ["photo"], ["mean"], axes=[2, 3], keepdims=0)],
-        [("photo", FLOAT, ["N", 3, 4, 4])],
-        [("mean", FLOAT, ["N", 3])],
-        opset=13,
-    )
-    (directory / "photos.onnx").write_bytes(photos)
-    (directory / "labels.txt").write_text("red\ngreen\nblue\n")
     (directory / "broken.onnx").write_bytes(linear()[:-40])
     (directory / "wasmind.toml").write_text(
         CONFIG
         + """
-[models.photos]
-path = "photos.onnx"
-labels = "labels.txt"
 [models.broken]
 path = "broken.onnx"
 """
@@ -40,7 +28,7 @@ path = "broken.onnx"
 
 def test_models_are_listed(models: Path) -> None:
     ended = wasmind("models", "ls", "--json", cwd=models)
-    assert [row["name"] for row in ended.json] == ["linear", "photos", "broken"]
+    assert [row["name"] for row in ended.json] == ["linear", "broken"]
     assert {row["state"] for row in ended.json} == {"not running"}
     shown = wasmind("models", "ls", cwd=models)
     assert "y = 2x + 1" in shown.out
@@ -70,36 +58,11 @@ def test_a_model_is_tried_on_random_input(models: Path) -> None:
     assert 0 < found["latency_ms"]["best"] <= found["latency_ms"]["p50"] <= found["latency_ms"]["worst"]
 
 
-def test_a_model_is_tried_on_given_input(models: Path) -> None:
-    np.savez(models / "in.npz", x=np.array([[1, 2, 3, 4]]))
-    ended = wasmind("models", "test", "linear", "--npz", "in.npz", cwd=models)
-    assert "output y: f32 [1,4]  3 5 7 9" in ended.out
-    np.savez(models / "other.npz", other=np.zeros(1))
-    lacking = wasmind("models", "test", "linear", "--npz", "other.npz", cwd=models)
-    assert lacking.code == 1
-    assert "lacks the input 'x'" in lacking.err
-    np.savez(models / "wrong.npz", x=np.zeros((4, 1)))
-    assert "expected" in wasmind("models", "test", "linear", "--npz", "wrong.npz", cwd=models).err
-
-
-def test_a_model_is_tried_on_a_photo_and_its_labels_are_shown(models: Path) -> None:
-    from PIL import Image
-
-    Image.new("RGB", (9, 7), (255, 51, 102)).save(models / "photo.png")
-    found = wasmind("models", "test", "photos", "--image", "photo.png", "--json", cwd=models).json
-    assert found["inputs"][0]["tensor"] == "f32 [1,3,4,4]"
-    labels = [label for label, _ in found["top"]]
-    assert labels == ["red", "blue", "green"]
-    assert [value for _, value in found["top"]] == pytest.approx([1, 0.4, 0.2], abs=0.01)
-    refused = wasmind("models", "test", "linear", "--image", "photo.png", cwd=models)
-    assert "no input that takes a photo" in refused.err
-
-
 def test_what_is_wrong_with_a_model_is_told(models: Path) -> None:
     assert wasmind("models", "test", "broken", cwd=models).code == 4
     unknown = wasmind("models", "show", "unknown", cwd=models)
     assert unknown.code == 1
-    assert "known are: broken, linear, photos" in unknown.err
+    assert "known are: broken, linear" in unknown.err
 
 
 def test_functions_are_listed(models: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import structlog
@@ -60,18 +59,5 @@ async def test_it_ends_by_itself_when_its_supervisor_is_gone(tmp_path: Path) -> 
     assert task
     task.cancel()  # closes the lifeline, as the supervisor's death does
     await asyncio.to_thread(await_end, [pid])
-    await control.stop()
-    state.release()
-
-
-async def test_a_sigterm_to_it_alone_is_followed_by_a_restart(tmp_path: Path) -> None:
-    state = StateDir.take(tmp_path)
-    control = Control(Node(ports=Ports(api=0)), state, structlog.get_logger())
-    control.run()
-    await reachable(control.port)
-    (pid,) = children(os.getpid(), "wasmind.control")
-    os.kill(pid, signal.SIGTERM)
-    await asyncio.to_thread(await_end, [pid])
-    assert await reachable(control.port) == 503
     await control.stop()
     state.release()

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class Supervised:
-    """Two edge workers, and what they are to serve."""
+    """Edge workers, and what they are to serve."""
 
-    def __init__(self, directory: Path, first: Snapshot) -> None:
+    def __init__(self, directory: Path, first: Snapshot, count: int = 1) -> None:
         self.state = StateDir.take(directory / "state")
         self.now = first
         self.asked: list[LoadModel] = []
         node = Node(ports=Ports(functions=0))
-        self.edges = Edges(node, 2, self.state, lambda: self.now, self._load, structlog.get_logger())
+        self.edges = Edges(node, count, self.state, lambda: self.now, self._load, structlog.get_logger())
 
     async def _load(self, message: LoadModel) -> LoadedModel:
         self.asked.append(message)
@@ -64,8 +64,8 @@ class Supervised:
 
 
 @asynccontextmanager
-async def supervised(directory: Path, first: Snapshot | None = None) -> AsyncIterator[Supervised]:
-    found = Supervised(directory, first or snapshot(function("f")))
+async def supervised(directory: Path, count: int = 1) -> AsyncIterator[Supervised]:
+    found = Supervised(directory, snapshot(function("f")), count)
     try:
         await found.edges.start()
         yield found
@@ -75,7 +75,7 @@ async def supervised(directory: Path, first: Snapshot | None = None) -> AsyncIte
 
 
 async def test_they_start_serve_and_drain(tmp_path: Path) -> None:
-    async with supervised(tmp_path) as found:
+    async with supervised(tmp_path, 2) as found:
         assert found.edges.problems == ()
         assert [edge.state for edge in found.edges.status()] == ["serving", "serving"]
         pids = [edge.pid for edge in found.edges.status()]

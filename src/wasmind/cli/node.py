@@ -34,7 +34,7 @@ def reload(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     if json:
         document(found)
     else:
-        say(f"generation {found.generation}: {len(found.functions)} functions, {len(found.models)} models")
+        say(f"generation {found.generation} serves {len(found.functions)} functions")
 
 
 def stop(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
