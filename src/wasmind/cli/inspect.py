@@ -14,7 +14,7 @@ import numpy as np
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
 from wasmind.catalog.signatures import Signatures
-from wasmind.cli.local import LocalModel
+from wasmind.cli.local import LocalModel, RemoteModel, start
 from wasmind.errors import InvalidArgument, InvalidTensor, NnError
 from wasmind.nn.tensor import Tensor
 from wasmind.nn.validation import check
@@ -40,22 +40,26 @@ async def describe(name: str, settings: Model, state: Path) -> dict[str, Any]:
     signature = signatures.get(record.digest, record.runtime) if record.runtime else None
     if signature is None:
         with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
-            model = await LocalModel.start(name, settings, Path(directory) / "m")
+            model = await start(name, settings, Path(directory) / "m")
             await model.close()
-        signature = model.ready.signature
+        signature = model.graph.signature
         signatures.put(record.digest, model.plan.spec.runtime, signature)
     return {
         "name": name,
         "scope": record.scope,
         "digest": record.digest,
-        "encoding": record.encoding,
-        "runtime": record.runtime,
+        "encoding": record.encoding or "remote",
+        "runtime": record.runtime or "kserve",
         "description": settings.description,
-        "files": [file.path for file in record.files],
+        "files": [file.path for file in record.files] or _servers(settings),
         "labels": len(record.labels),
         "inputs": [{"name": spec.name, "tensor": str(spec)} for spec in signature.inputs],
         "outputs": [{"name": spec.name, "tensor": str(spec)} for spec in signature.outputs],
     }
+
+
+def _servers(settings: Model) -> list[str]:
+    return list(settings.kserve.urls) if settings.kserve else []
 
 
 async def try_out(
@@ -66,7 +70,9 @@ async def try_out(
     Raises InvalidArgument, InvalidTensor for inputs that do not fit, and whatever the model fails with.
     """
     with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
-        model = await LocalModel.start(name, settings, Path(directory) / "m")
+        began = perf_counter()
+        model = await start(name, settings, Path(directory) / "m")
+        waited = (perf_counter() - began) * 1000
         try:
             trial = _Trial(model)
             if npz or image:
@@ -77,25 +83,25 @@ async def try_out(
             times = [await trial.time(inputs) for _ in range(count)]
         finally:
             await model.close()
-    signature, ready = trial.signature, model.ready
+    signature, ready = trial.signature, model.ready if isinstance(model, LocalModel) else None
     return {
         "inputs": [_described("input", *pair) for pair in zip(signature.inputs, inputs, strict=True)],
         "outputs": [_described("output", *pair) for pair in zip(signature.outputs, outputs, strict=True)],
         "top": _top(outputs[0], model.plan.labels) if outputs else [],
         "latency_ms": {"p50": median(times), "best": min(times), "worst": max(times)},
-        "load_ms": ready.load_ms + ready.warm_up_ms,
-        "memory": ready.memory,
-        "runtime": ready.runtime,
-        "notes": ready.notes,
+        "load_ms": ready.load_ms + ready.warm_up_ms if ready else waited,
+        "memory": ready.memory if ready else None,
+        "runtime": ready.runtime if ready else model.plan.spec.runtime,
+        "notes": ready.notes if ready else (),
     }
 
 
 class _Trial:
     """Runs one model."""
 
-    def __init__(self, model: LocalModel) -> None:
+    def __init__(self, model: LocalModel | RemoteModel) -> None:
         self._graph = model.graph
-        self.signature: Signature = model.ready.signature
+        self.signature: Signature = model.graph.signature
 
     async def run(self, inputs: list[Array]) -> list[Array]:
         """The outputs for these inputs."""

@@ -34,6 +34,7 @@ class RemoteModel:
     """One model that is served elsewhere."""
 
     def __init__(self, plan: ModelPlan, backend: OipBackend) -> None:
+        self.plan = plan
         self._backend = backend
         self.graph = Graph(plan.name, backend, plan.settings.deadline_ms / 1000)
 
@@ -147,7 +148,7 @@ class LocalModels:
     def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel | RemoteModel]:
         if key not in self._started:
             address = self._directory / f"m{next(self._numbers)}"
-            self._started[key] = asyncio.create_task(_start(name, settings, address))
+            self._started[key] = asyncio.create_task(start(name, settings, address))
         return self._started[key]
 
     async def close(self) -> None:
@@ -158,7 +159,8 @@ class LocalModels:
         await asyncio.gather(*(model.close() for model in ended if not isinstance(model, BaseException)))
 
 
-async def _start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
+async def start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
+    """A model, wherever it is served; see the two classes for what they raise."""
     if settings.kserve is None:
         return await LocalModel.start(name, settings, address)
     plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
