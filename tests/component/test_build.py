@@ -55,6 +55,22 @@ def test_what_is_not_offered_is_refused_each_time(tmp_path: Path, offered: tuple
         build_now(parse(TEXT), tmp_path / "cache", ())
 
 
+def test_all_that_is_not_offered_is_named(tmp_path: Path) -> None:
+    names = [f"f{n}" for n in range(30)]
+    imports = " ".join(f'(import "{name}" (func ${name}))' for name in names)
+    lowered = " ".join(f"(core func ${name}' (canon lower (func ${name})))" for name in names)
+    given = " ".join(f'(export "{name}" (func ${name}\'))' for name in names)
+    wanted = " ".join(f'(import "" "{name}" (func))' for name in names)
+    text = f"""(component {imports} {lowered}
+        (core module $m {wanted}) (core instance (instantiate $m (with "" (instance {given})))))"""
+    root = WitInterface("")
+    root.function("f0")(lambda _: None)
+    with pytest.raises(UnknownImport, match="29 functions") as caught:
+        build_now(parse(text), tmp_path / "cache", (root,))
+    assert "f1," not in (caught.value.cause or "")
+    assert (caught.value.cause or "").count(";") == 20
+
+
 def test_a_damaged_artifact_is_made_again(tmp_path: Path, offered: tuple[WitInterface, ...]) -> None:
     cache = tmp_path / "cache"
     made = build_now(parse(TEXT), cache, offered)

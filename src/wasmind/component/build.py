@@ -13,18 +13,20 @@ from pathlib import Path
 import msgspec
 
 from wasmind.component.binary.reader import is_component
-from wasmind.component.bind import Binding
 from wasmind.component.interface import WitInterface
 from wasmind.component.linked import Linking
-from wasmind.component.plan import FORMAT, Plan
+from wasmind.component.matching import Offer
+from wasmind.component.plan import FORMAT, Forward, Lower, Plan
 from wasmind.component.prepare import Form, Prepared, Refused
-from wasmind.errors import NotWasm, ProgramError, ProgramTooLarge
+from wasmind.errors import NotWasm, ProgramError, ProgramTooLarge, UnknownImport
 from wasmind.sandbox import Artifact, CompileLimits, compile_program_now
 from wasmind.sandbox.artifact import ArtifactCache, machine
 
 PLAN_MEMORY = 2 << 30
 """What planning may use; an 18 MB component takes 110 MB."""
 DEFAULT_LIMITS = CompileLimits()
+MOST_NAMED = 20
+"""How many functions that are not offered are named in one error."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ def build_now(
     record = cache / f"{digest[:32]}-{hashlib.sha256(target.encode()).hexdigest()[:16]}.plan"
     found = load_built(record)
     if found is not None:
-        Binding(found.plan, offered)
+        check_imports(found.plan, offered)
         return found
     built = compile_prepared(prepare_apart(data, limits, form), data, cache, offered, limits)
     handle, temporary = kept.temporary()
@@ -88,11 +90,30 @@ def compile_prepared(
     prepared: Prepared, data: bytes, cache: Path, offered: Sequence[WitInterface], limits: CompileLimits
 ) -> Built:
     """Compile the core modules of the component `data`. Raises ProgramError."""
-    interfaces = Binding(prepared.plan, offered).interfaces
-    known = interfaces if prepared.linking is None else None
-    artifacts = tuple(compile_program_now(each, cache, known, limits) for each in prepared.modules)
+    check_imports(prepared.plan, offered)
+    artifacts = tuple(compile_program_now(each, cache, None, limits) for each in prepared.modules)
     digest = hashlib.sha256(data).hexdigest()
     return Built(digest, len(data), prepared.plan, artifacts, prepared.linking, prepared.reason)
+
+
+def check_imports(plan: Plan, offered: Sequence[WitInterface]) -> None:
+    """Whether all is offered that the component calls. Raises UnknownImport, which names what is not."""
+    offer = Offer(plan, offered)
+    called = [each.does for each in plan.imports] + [each.function for each in plan.exports]
+    problems: dict[str, UnknownImport] = {}
+    for each in called:
+        if isinstance(each, Lower | Forward):
+            try:
+                offer.function(each.interface, each.name, each.type)
+            except UnknownImport as error:
+                problems.setdefault(error.message, error)
+    if len(problems) > 1:
+        shown = [*list(problems)[:MOST_NAMED], *(["…"] if len(problems) > MOST_NAMED else [])]
+        raise UnknownImport(
+            f"the component calls {len(problems)} functions that are not offered", cause="; ".join(shown)
+        )
+    for problem in problems.values():
+        raise problem
 
 
 def load_built(record: Path) -> Built | None:
