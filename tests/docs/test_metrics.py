@@ -16,7 +16,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md
 def test_every_metric_is_listed_with_its_labels(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     figures = EdgeFigures(registry)
-    function, model = figures.function("f"), figures.model("m")
+    function, model = figures.function("f"), figures.model("m", "shared")
     function.ended(200, 0.1, 0.1, 0.1, 1)
     function.failed("guest-trap")
     model.ended("success", 0.1)

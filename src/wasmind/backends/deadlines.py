@@ -57,7 +57,7 @@ class Deadlines(Generic[Item]):
         now = asyncio.get_running_loop().time()
         self.close()
         late = [item for item in self.items if item.deadline <= now]
-        for item in late:
+        for item in sorted(late, key=lambda item: item.deadline):
             self._expire(item)
         earliest = min((item.deadline for item in self.items if item.deadline > now), default=None)
         if earliest is not None:

@@ -37,12 +37,20 @@ class Deployment:
         self._programs: dict[str, LoadedProgram] = {}
         self._functions: dict[tuple[str, str], Function] = {}
         self._retiring: set[Function] = set()
+        self._turn = asyncio.Lock()
         self.router: Router[Function] = Router()
         self.generation = 0
         self.dev = False
 
     async def apply(self, snapshot: Snapshot) -> None:
-        """Serve `snapshot` from now on. Raises ProgramError; then nothing has changed."""
+        """Serve `snapshot` from now on. Raises ProgramError; then nothing has changed.
+
+        Snapshots that come while one is being applied take their turns.
+        """
+        async with self._turn:
+            await self._apply(snapshot)
+
+    async def _apply(self, snapshot: Snapshot) -> None:
         loaded = await self._load({entry.artifact for entry in snapshot.functions})
         self._models.apply(snapshot.models)
         functions = {(e.tenant, e.name): self._function(e, loaded[e.artifact]) for e in snapshot.functions}
