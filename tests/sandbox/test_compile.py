@@ -4,16 +4,13 @@ import asyncio
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from support.sandbox import GUEST, host
 from wasmind.errors import NotWasm, ProgramError, ProgramTooLarge, UnknownImport, UnsupportedFeature
 from wasmind.sandbox import CompileLimits, Engine, Program, compile_program, compile_program_now, from_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WASM = from_text(GUEST)
 TRIVIAL = from_text('(module (func (export "_start")))')
