@@ -80,6 +80,10 @@ _INDEXED = {
 }
 
 
+class _Odd(Exception):
+    """What stands here is more than one instruction."""
+
+
 class Translator(dict[bytes, bytes]):
     """How each instruction of an instance is written in the fused module, found out when it is first met."""
 
@@ -112,32 +116,29 @@ class Translator(dict[bytes, bytes]):
     def body(self, cursor: Cursor) -> bytes:
         """A function body: its locals and instructions."""
         out = [self._locals(cursor)]
-        findall, data = self.pattern.findall, cursor.data
+        add, findall, data = out.append, self.pattern.findall, cursor.data
         while not cursor.done:
-            found = findall(data, cursor.at, cursor.end)
-            # The last match takes all that is left: nothing at the end, or an instruction no pattern knows.
-            rest = b""
-            for plain, instruction in found:
-                out.append(plain)
-                if instruction in self or self._known(instruction):
-                    out.append(self[instruction])
-                else:
-                    rest = instruction
-            cursor.at = cursor.end - len(rest)
-            if rest:
-                out.append(self._odd(cursor))
+            instruction = b""
+            try:
+                for plain, instruction in findall(data, cursor.at, cursor.end):
+                    add(plain)
+                    add(self[instruction])
+                cursor.at = cursor.end
+            except _Odd:
+                # The pattern took all that was left, since it does not know the first instruction of it.
+                cursor.at = cursor.end - len(instruction)
+                add(self._odd(cursor))
         return b"".join(out)
 
-    def _known(self, instruction: bytes) -> bool:
-        """Whether this is one instruction to translate; its translation is remembered."""
-        if instruction[0] not in _KNOWN:
-            return False
-        cursor = Cursor(instruction)
-        translated = self._translate(cursor)
-        if translated is None or not cursor.done:
-            return False
-        self[instruction] = translated
-        return True
+    def __missing__(self, instruction: bytes) -> bytes:
+        """The translation of an instruction that is met for the first time; it is remembered."""
+        if instruction[0] in _KNOWN:
+            cursor = Cursor(instruction)
+            translated = self._translate(cursor)
+            if translated is not None and cursor.done:
+                self[instruction] = translated
+                return translated
+        raise _Odd
 
     def _locals(self, cursor: Cursor) -> bytes:
         start = cursor.at
