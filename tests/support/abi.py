@@ -47,6 +47,7 @@ class FakeGuest:
         self.last = 0
         self.answer: int | None = None
         self.during: Any = None
+        self.exit_code: int | None = None
         chosen = options or (Options(0, StringEncoding.UTF8, "memory", "realloc"),)
         self.host = SimpleNamespace(contexts=open_contexts(self, instances, chosen))
 

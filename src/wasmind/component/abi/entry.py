@@ -33,7 +33,7 @@ class EntryFunctions:
 
 
 def enter_export(lift: Lift, entry: str, context: int, resources: Sequence[Resource]) -> EntryFunctions:
-    """Make an export callable through its entry. The call raises GuestTrap."""
+    """Make an export callable through its entry, as `lift_export` does."""
     options, post_return = lift.options, lift.post_return is not None
     types = [field.type for field in lift.type.params]
     flat_type = signature(lift.type, "lift")
@@ -64,7 +64,7 @@ def enter_export(lift: Lift, entry: str, context: int, resources: Sequence[Resou
         cx.scope, cx.exchange = Scope(), values
         await guest.call(entry)
         value, cx.exchange = cx.exchange, None
-        return value
+        return value if guest.exit_code is None else None
 
     return EntryFunctions(
         CoreFunction((), flat_type.params, enter),

@@ -62,7 +62,10 @@ def lower_import(
 
 
 def lift_export(lift: Lift, context: int, resources: Sequence[Resource]) -> Callable[..., Awaitable[Value]]:
-    """Make an export callable: `await call(guest, *values)`, which is `canon lift`. Raises GuestTrap."""
+    """Make an export callable: `await call(guest, *values)`, which is `canon lift`.
+
+    The call raises GuestTrap. It gives None when the guest ended itself in it.
+    """
     options, core, post_return = lift.options, lift.core, lift.post_return
     types = [field.type for field in lift.type.params]
     flat_type = signature(lift.type, "lift")
@@ -75,6 +78,8 @@ def lift_export(lift: Lift, context: int, resources: Sequence[Resource]) -> Call
         cx.scope = scope = Scope()
         flat = lower(cx, values)
         returned = await guest.call(core, *flat)
+        if guest.exit_code is not None:
+            return None
         cx.renew()
         value = result(cx, returned)
         check_returned(scope)
