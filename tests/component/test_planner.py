@@ -252,9 +252,20 @@ def test_the_number_of_core_instances_is_limited() -> None:
         plan(f"(component (core module $m) {many})")
 
 
+@pytest.mark.parametrize("count", [2_000, 2_001])
+def test_the_number_of_functions_is_limited(count: int) -> None:
+    exports = " ".join(f'(export "f{n}" (func $f))' for n in range(count))
+    text = f'(component (import "f" (func $f)) {exports})'
+    if count > 2_000:
+        with pytest.raises(ProgramTooLarge, match="exports 2001 functions"):
+            plan(text)
+    else:
+        assert len(plan(text).exports) == count
+
+
 def test_the_size_of_the_interfaces_is_limited() -> None:
     names = " ".join(f'"name-{n}"' for n in range(9_000))
-    functions = " ".join(f'(import "f{n}" (func $f{n} (param "a" $t) (param "b" $t)))' for n in range(60))
-    lowered = " ".join(f"(core func $l{n} (canon lower (func $f{n})))" for n in range(60))
+    functions = " ".join(f'(import "f{n}" (func $f{n} (param "a" $t) (param "b" $t)))' for n in range(6))
+    lowered = " ".join(f"(core func $l{n} (canon lower (func $f{n})))" for n in range(6))
     with pytest.raises(ProgramTooLarge, match="interfaces take"):
         plan(f'(component (type $e (enum {names})) (import "e" (type $t (eq $e))) {functions} {lowered})')

@@ -40,9 +40,11 @@ from wasmind.component.types import ResourceType
 from wasmind.errors import ProgramTooLarge, UnsupportedFeature
 
 MAX_CORE_INSTANCES = 1_000
+MAX_FUNCTIONS = 2_000
+"""How many functions a component may import from the host, and how many it may export."""
 MEMORY = "memory"
 """What the memory that is named first is exported as: the one whose size counts as the guest's."""
-MAX_PLAN = 8 << 20
+MAX_PLAN = 1 << 20
 """The largest plan, in bytes as stored."""
 
 
@@ -80,6 +82,11 @@ def plan_component(data: bytes) -> Planned:
     _refuse_exceptions(modules.values())
     writer = _Writer(world, modules)
     plan = writer.plan()
+    for what, count in (("imports", len(plan.imports)), ("exports", len(plan.exports))):
+        if count > MAX_FUNCTIONS:
+            raise ProgramTooLarge(
+                f"the component {what} {count} functions, at most {MAX_FUNCTIONS} are allowed"
+            )
     size = len(p.encode(plan))
     if size > MAX_PLAN:
         raise ProgramTooLarge(
