@@ -15,6 +15,7 @@ import pytest
 from support.commands import wasmind
 from support.guests import build_c
 from support.onnx_models import linear
+from support.toolchains import WIT, c
 from wasmind.sandbox import from_text
 
 if TYPE_CHECKING:
@@ -158,3 +159,28 @@ def test_nothing_is_left_behind(site: Path, tmp_path: Path) -> None:
     ended = wasmind("run", site / "infer.wasm", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert ended.code == 1
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
+
+
+@pytest.fixture(scope="module")
+def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("components") / "command.wasm"
+    path.write_bytes(c("command", WIT, "command"))
+    return path
+
+
+def test_a_component_is_run_as_a_command(component: Path, tmp_path: Path) -> None:
+    ended = wasmind("run", "--env", "A=1", component, "ok", cwd=tmp_path, stdin=b"input")
+    assert (ended.code, ended.out) == (0, "ok A=1: input")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("err", 1), ("exit", 0), ("exit9", 9), ("trap", 134)])
+def test_a_components_end(component: Path, tmp_path: Path, mode: str, code: int) -> None:
+    assert wasmind("run", component, mode, cwd=tmp_path).code == code
+
+
+def test_a_component_that_is_no_command(tmp_path: Path) -> None:
+    path = tmp_path / "server.wasm"
+    path.write_bytes(c("hello", WIT, "http"))
+    ended = wasmind("run", path, cwd=tmp_path)
+    assert ended.code == 3
+    assert "does not export wasi:cli/run" in ended.err

@@ -12,8 +12,12 @@ import typer
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, cache_of, read_if_there
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasmind.cli.local import LocalModels
+    from wasmind.component.build import Built
     from wasmind.config import Limits, Model, Size
+    from wasmind.guest_api.wasi.state import Wasi
     from wasmind.sandbox import Artifact
 
 UNLIMITED_MS = 1e12
@@ -23,7 +27,9 @@ INSTANCES = 256
 
 
 def run(
-    module: Annotated[Path, typer.Argument(help="The WebAssembly command.", show_default=False)],
+    module: Annotated[
+        Path, typer.Argument(help="The WebAssembly command: a module or a component.", show_default=False)
+    ],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="Its arguments.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PATH", help="A model for load_by_name; may be repeated.")
@@ -90,7 +96,10 @@ class _Run:
         import tempfile
 
         from wasmind.cli.local import LocalModels
+        from wasmind.component.binary.reader import is_component
+        from wasmind.component.build import build
         from wasmind.guest_api.command import INTERFACES
+        from wasmind.guest_api.wasi_http import WORLD
         from wasmind.sandbox import CompileLimits, compile_program
 
         with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
@@ -98,23 +107,55 @@ class _Run:
             try:
                 models.start(self._named)
                 limits = CompileLimits(package=self._limits.package, stack=self._limits.stack)
+                if _begins(self._module, is_component):
+                    return await self._component(await build(self._module, cache, WORLD, limits), models)
                 artifact = await compile_program(self._module, cache, INTERFACES, limits)
                 return await self._command(artifact, models)
             finally:
                 await models.close()
 
+    def _wasi(self) -> Wasi:
+        from wasmind.guest_api.stdio import FileSink, FileSource
+        from wasmind.guest_api.wasi.state import Wasi
+
+        return Wasi(FileSource(0), FileSink(1), FileSink(2), self._arguments, lambda: self._variables)
+
+    async def _component(self, built: Built, models: LocalModels) -> int:
+        from wasmind.component.component import Component
+        from wasmind.errors import GuestExit
+        from wasmind.guest_api.wasi.p2.command import run_command
+        from wasmind.guest_api.wasi_http import WORLD, Client
+        from wasmind.guest_api.wasi_http.client import Outgoing
+        from wasmind.guest_api.wasi_http.host import HttpHost
+        from wasmind.nn.session import Session
+        from wasmind.sandbox import Engine
+
+        engine = Engine(instances=INSTANCES, stack=self._limits.stack)
+        session = Session(models, self._limits, "default")
+        host = HttpHost(self._wasi(), session, _note, Outgoing(Client(()), 0))
+        try:
+            component = Component.load(engine, built, WORLD)
+            guest = component.guest(self._limits, host)
+            try:
+                await run_command(component, guest)
+            except GuestExit:
+                return guest.exit_code or 1
+            finally:
+                guest.close()
+            return 0
+        finally:
+            host.close()
+            engine.close()
+
     async def _command(self, artifact: Artifact, models: LocalModels) -> int:
         from wasmind.errors import GuestExit
         from wasmind.guest_api.command import INTERFACES
         from wasmind.guest_api.host import CommandHost
-        from wasmind.guest_api.stdio import FileSink, FileSource
-        from wasmind.guest_api.wasi.state import Wasi
         from wasmind.nn.session import Session
         from wasmind.sandbox import Engine, Guest, Program
 
         engine = Engine(instances=INSTANCES, stack=self._limits.stack)
-        wasi = Wasi(FileSource(0), FileSink(1), FileSink(2), self._arguments, lambda: self._variables)
-        host = CommandHost(wasi, Session(models, self._limits, "default"), _note)
+        host = CommandHost(self._wasi(), Session(models, self._limits, "default"), _note)
         try:
             guest = Guest(Program.load(engine, artifact, INTERFACES), self._limits, host)
             try:
@@ -127,6 +168,15 @@ class _Run:
         finally:
             host.close()
             engine.close()
+
+
+def _begins(path: Path, test: Callable[[bytes], bool]) -> bool:
+    """Whether the first bytes of a file pass a test; one that cannot be read passes none."""
+    try:
+        with path.open("rb") as file:
+            return test(file.read(8))
+    except OSError:
+        return False
 
 
 def _note(text: str) -> None:
