@@ -14,7 +14,6 @@ from wasmind import config
 from wasmind.errors import ConfigError
 from wasmind.node.figures import NodeFigures
 from wasmind.node.fleet import Fleet
-from wasmind.node.messages import Failure
 from wasmind.node.plan import Plan, make_plan
 from wasmind.node.progress import LoggedProgress
 from wasmind.node.report import function_statuses, model_problems, model_statuses
@@ -124,7 +123,8 @@ def figures(directory: Path) -> dict[tuple[str, ...], float]:
 def test_the_status_becomes_metrics(tmp_path: Path) -> None:
     registry = Registry(tmp_path, os.getpid())
     found = NodeFigures(registry)
-    found.update(status(reload_failure=Failure.of(ConfigError("no"))), 2)
+    now = status()
+    found.update(now.models, now.edges, control_restarts=2, generation=4, reload_refused=True)
     registry.flush()
     written = figures(tmp_path)
     assert written["wasmind_model_ready", "m", "shared"] == 1
@@ -135,7 +135,7 @@ def test_the_status_becomes_metrics(tmp_path: Path) -> None:
     assert written["wasmind_process_restarts_total", "control", "0"] == 2
     assert written["wasmind_config_generation",] == 4
     assert written["wasmind_config_reload_refused",] == 1
-    found.update(status(models=()), 2)
+    found.update((), now.edges, control_restarts=2, generation=5, reload_refused=False)
     registry.close()
     written = figures(tmp_path)
     assert written["wasmind_model_ready", "m", "shared"] == 0, "a model that is gone is not ready"

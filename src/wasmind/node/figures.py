@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wasmind.node.status import NodeStatus
+    from collections.abc import Iterable
+
+    from wasmind.node.status import EdgeStatus, ModelStatus
     from wasmind.telemetry.metrics import Registry
 
 
 class NodeFigures:
-    """Taken from the node's status, each time they are written."""
+    """Taken from the state of a node's parts, each time they are written."""
 
     def __init__(self, registry: Registry) -> None:
         self._ready = registry.gauge("wasmind_model_ready", "1: the model serves.", "model", "scope")
@@ -22,17 +24,25 @@ class NodeFigures:
         self._generation = registry.gauge("wasmind_config_generation", "The configuration in force.").of()
         self._refused = registry.gauge("wasmind_config_reload_refused", "1: the last reload was.").of()
 
-    def update(self, status: NodeStatus, control_restarts: int) -> None:
-        """Take over what `status` says; a model that is gone reads 0."""
+    def update(
+        self,
+        models: Iterable[ModelStatus],
+        edges: Iterable[EdgeStatus],
+        *,
+        control_restarts: int,
+        generation: int,
+        reload_refused: bool,
+    ) -> None:
+        """Take over how the parts are now; a model that is gone reads 0."""
         for known in (self._ready, self._memory):
             known.clear()
-        for model in status.models:
+        for model in models:
             self._ready.of(model.name, model.scope).value = float(model.state == "ready")
             self._memory.of(model.name, model.scope).value = model.memory or 0
             self._load.of(model.name, model.scope).value = model.load_seconds or 0.0
             self._restarts.of("model", model.name).value = model.restarts
-        for edge in status.edges:
+        for edge in edges:
             self._restarts.of("edge", str(edge.index)).value = edge.restarts
         self._restarts.of("control", "0").value = control_restarts
-        self._generation.value = status.generation
-        self._refused.value = float(status.reload_failure is not None)
+        self._generation.value = generation
+        self._refused.value = float(reload_refused)

@@ -359,7 +359,13 @@ class Supervisor:
 
     async def _write_figures(self) -> None:
         while True:
-            self._figures.update(self.status(), self._control.restarts)
+            self._figures.update(
+                model_statuses(self._fleet, None),
+                self._edges.status(),
+                control_restarts=self._control.restarts,
+                generation=self._serving.generation if self._serving else 0,
+                reload_refused=self._reload_failure is not None,
+            )
             self._registry.flush()
             await asyncio.sleep(FLUSH_SECONDS)
 
