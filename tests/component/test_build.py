@@ -65,10 +65,12 @@ def test_all_that_is_not_offered_is_named(tmp_path: Path) -> None:
         (core module $m {wanted}) (core instance (instantiate $m (with "" (instance {given})))))"""
     root = WitInterface("")
     root.function("f0")(lambda _: None)
-    with pytest.raises(UnknownImport, match="29 functions") as caught:
+    with pytest.raises(UnknownImport, match="f1; and 28 more functions") as caught:
         build_now(parse(text), tmp_path / "cache", (root,))
-    assert "f1," not in (caught.value.cause or "")
-    assert (caught.value.cause or "").count(";") == 20
+    cause = caught.value.cause or ""
+    assert "f21" in cause
+    assert "f22" not in cause
+    assert cause.endswith("…")
 
 
 def test_a_damaged_artifact_is_made_again(tmp_path: Path, offered: tuple[WitInterface, ...]) -> None:

@@ -107,13 +107,17 @@ def check_imports(plan: Plan, offered: Sequence[WitInterface]) -> None:
                 offer.function(each.interface, each.name, each.type)
             except UnknownImport as error:
                 problems.setdefault(error.message, error)
-    if len(problems) > 1:
-        shown = [*list(problems)[:MOST_NAMED], *(["…"] if len(problems) > MOST_NAMED else [])]
-        raise UnknownImport(
-            f"the component calls {len(problems)} functions that are not offered", cause="; ".join(shown)
-        )
-    for problem in problems.values():
-        raise problem
+    if not problems:
+        return
+    first, *others = problems.values()
+    if not others:
+        raise first
+    shown = [each.message for each in others[:MOST_NAMED]] + ["…"] * (len(others) > MOST_NAMED)
+    raise UnknownImport(
+        f"{first.message}; and {len(others)} more functions are not offered",
+        cause="; ".join([*([first.cause] if first.cause else []), *shown]),
+        remedy=first.remedy,
+    )
 
 
 def load_built(record: Path) -> Built | None:
