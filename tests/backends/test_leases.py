@@ -10,7 +10,6 @@ import pytest
 from wasmind.backends.leases import PrivateLease, ProcessOutputs, SharedLease, Space
 from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.worker.arena import PAGE
-from wasmind.worker.wire import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +110,7 @@ class TestOutputs:
         assert offset is not None
         view = space.arena.view(offset, 8)
         tensors = (Tensor(TensorType.F32, (2,), view), Tensor(TensorType.U8, (1,), b"x"))
-        return ProcessOutputs(tensors, Done(1, (), 5, 6, 7), space, [(offset, PAGE)], [view])
+        return ProcessOutputs(tensors, 5, 6, 7, space, [(offset, PAGE)], [view])
 
     def test_they_tell_the_time(self, space: Space) -> None:
         outputs = self.outputs(space)

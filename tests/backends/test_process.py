@@ -22,6 +22,7 @@ from wasmind.errors import (
     RuntimeFailed,
     TooLarge,
 )
+from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.worker.wire import INLINE
 
@@ -469,6 +470,16 @@ class TestLife:
             (await call).release()
             os.rename(real + ".later", real)
             await backend.close()
+
+    async def test_trying_to_connect_for_long_leaves_nothing_open(self, tmp_path: Path) -> None:
+        signature = Signature((TensorSpec("x", TensorType.F32, (1, 4)),), ())
+        backend = ProcessBackend(str(tmp_path / "nobody.sock"), "nobody", signature)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            with pytest.raises(InferenceTimeout):
+                await backend.infer((tensor(ONES),), seconds_from_now(0.02), "t")
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        await backend.close()
 
     async def test_closing_ends_what_waits_and_what_runs(self, tmp_path: Path) -> None:
         async with served(slow(5), tmp_path, warm_up=False) as made:

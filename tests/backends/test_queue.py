@@ -40,8 +40,21 @@ def test_what_nobody_waits_for_is_passed_over() -> None:
     items = [Item("a", 0), Item("a", 1), Item("b", 0)]
     for item in items:
         queue.push(item)
-    items[0].gone = items[2].gone = True
+    queue.give_up(items[0])
+    queue.give_up(items[2])
     assert taken(queue) == ["a1"]
+
+
+def test_what_nobody_waits_for_does_not_pile_up() -> None:
+    queue: FairQueue[Item] = FairQueue()
+    first = Item("a", -1)
+    queue.push(first)
+    for number in range(10_000):
+        item = Item("ab"[number % 2], number)
+        queue.push(item)
+        queue.give_up(item)
+    assert sum(len(own) for own in queue._tenants.values()) < 300
+    assert taken(queue) == ["a-1"]
 
 
 def test_draining_gives_what_somebody_waits_for() -> None:
@@ -64,7 +77,7 @@ def test_each_is_taken_once_in_its_tenants_order(steps: list[tuple[str, bool, bo
         queue.push(item)
         wanted.append(item)
         if gone:
-            item.gone = True
+            queue.give_up(item)
             wanted.remove(item)
         if take and (first := queue.first()) is not None:
             queue.pop()

@@ -18,7 +18,6 @@ from wasmind.nn.tensor import Tensor, TensorType, byte_length
 from wasmind.worker.shapes import Shapes
 from wasmind.worker.wire import (
     MAX_FRAME,
-    Answered,
     Done,
     Failed,
     Fetch,
@@ -40,7 +39,13 @@ if TYPE_CHECKING:
     from wasmind.backends.process import ProcessBackend
     from wasmind.worker.wire import ToEdge
 
-Z = Answered((0, 2), b"")
+
+def done(number: int, *outputs: tuple[tuple[int, ...], bytes | None]) -> Done:
+    """An answer of these outputs: shape, and bytes or None for "in its place"."""
+    return Done(number, tuple(dims for dims, _ in outputs), tuple(data for _, data in outputs), 1, 2, 1)
+
+
+Z = (0, 2), b""
 
 
 def raw(body: object) -> bytes:
@@ -59,7 +64,7 @@ async def truthful(backend: ProcessBackend, place: Den) -> None:
     task = call(backend)
     worker = await place.meet()
     asked = await worker.asked()
-    worker.say(Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1))
+    worker.say(done(asked.call, ((5000,), None), Z))
     outputs = await task
     assert outputs.tensors[0].dims == (5000,)
     outputs.release()
@@ -73,24 +78,18 @@ async def gone(worker: Liar) -> None:
 
 
 LIES: dict[str, Callable[[Infer], list[ToEdge | bytes]]] = {
-    "an output longer than its place": lambda c: [Done(c.call, (Answered((5001,), None), Z), 1, 2, 1)],
-    "an output of 2^62 elements": lambda c: [Done(c.call, (Answered((1 << 62,), None), Z), 1, 2, 1)],
-    "dimensions whose product wraps": lambda c: [
-        Done(c.call, (Answered((1 << 32, 1 << 32, 1), None), Z), 1, 2, 1)
-    ],
-    "an output where it had no place": lambda c: [
-        Done(c.call, (Answered((5000,), None), Answered((1, 2), None)), 1, 2, 1)
-    ],
-    "fewer inline bytes than the shape takes": lambda c: [
-        Done(c.call, (Answered((5000,), None), Answered((3, 2), bytes(23))), 1, 2, 1)
-    ],
-    "more inline bytes than the shape takes": lambda c: [
-        Done(c.call, (Answered((5000,), None), Answered((3, 2), bytes(25))), 1, 2, 1)
-    ],
-    "too few outputs": lambda c: [Done(c.call, (Answered((5000,), None),), 1, 2, 1)],
-    "too many outputs": lambda c: [Done(c.call, (Answered((5000,), None), Z, Z), 1, 2, 1)],
-    "no outputs": lambda c: [Done(c.call, (), 1, 2, 1)],
-    "an answer to a call that was never made": lambda c: [Done(99, (Z, Z), 1, 2, 1)],
+    "an output longer than its place": lambda c: [done(c.call, ((5001,), None), Z)],
+    "an output of 2^62 elements": lambda c: [done(c.call, ((1 << 62,), None), Z)],
+    "dimensions whose product wraps": lambda c: [done(c.call, ((1 << 32, 1 << 32, 1), None), Z)],
+    "an output where it had no place": lambda c: [done(c.call, ((5000,), None), ((1, 2), None))],
+    "fewer inline bytes than the shape takes": lambda c: [done(c.call, ((5000,), None), ((3, 2), bytes(23)))],
+    "more inline bytes than the shape takes": lambda c: [done(c.call, ((5000,), None), ((3, 2), bytes(25)))],
+    "too few outputs": lambda c: [done(c.call, ((5000,), None))],
+    "too many outputs": lambda c: [done(c.call, ((5000,), None), Z, Z)],
+    "no outputs": lambda c: [done(c.call)],
+    "more shapes than outputs": lambda c: [Done(c.call, ((5000,), (0, 2)), (None,), 1, 2, 1)],
+    "more outputs than shapes": lambda c: [Done(c.call, ((5000,),), (None, b""), 1, 2, 1)],
+    "an answer to a call that was never made": lambda c: [done(99, Z, Z)],
     "a failure of a call that was never made": lambda c: [Failed(99, "runtime-failed", "words")],
     "a need of a call that was never made": lambda c: [More(99, (0, 1))],
     "needs of the wrong number of outputs": lambda c: [More(c.call, (1, 1, 1))],
@@ -103,11 +102,9 @@ LIES: dict[str, Callable[[Infer], list[ToEdge | bytes]]] = {
     "an empty frame": lambda c: [bytes(4)],
     "an unknown message": lambda c: [raw([7, 1, 2])],
     "a message of the edge": lambda c: [encode(Fetch(c.call, ()))],
-    "a negative dimension": lambda c: [raw([1, c.call, [[[-5000], None], [[0, 2], b""]], 1, 2, 1])],
-    "a rank of 40": lambda c: [raw([1, c.call, [[[1] * 40, None], [[0, 2], b""]], 1, 2, 1])],
-    "a dimension that is no integer": lambda c: [
-        raw([1, c.call, [[["5000"], None], [[0, 2], b""]], 1, 2, 1])
-    ],
+    "a negative dimension": lambda c: [raw([1, c.call, [[-5000], [0, 2]], [None, b""], 1, 2, 1])],
+    "a rank of 40": lambda c: [raw([1, c.call, [[1] * 40, [0, 2]], [None, b""], 1, 2, 1])],
+    "a dimension that is no integer": lambda c: [raw([1, c.call, [["5000"], [0, 2]], [None, b""], 1, 2, 1])],
     "words that are no UTF-8": lambda c: [
         b"\x0c\0\0\0" + b"\x95\x02\x01\xa1\xff\xa1\xff\xc0\xc0\xc0\xc0\xc0"
     ],
@@ -134,7 +131,7 @@ async def test_a_frame_that_breaks_off_fails_its_call_as_a_death(tmp_path: Path)
         task = call(backend)
         worker = await place.meet()
         asked = await worker.asked()
-        worker.say(encode(Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1))[:-3])
+        worker.say(encode(done(asked.call, ((5000,), None), Z))[:-3])
         worker.close()
         with pytest.raises(ModelDied, match="process died"):
             await task
@@ -146,8 +143,8 @@ async def test_the_same_answer_twice_is_a_lie_that_does_not_hurt_the_first(tmp_p
         first, second = call(backend), call(backend)
         worker = await place.meet()
         asked = await worker.asked()
-        done = Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1)
-        worker.say(done, done)
+        answer = done(asked.call, ((5000,), None), Z)
+        worker.say(answer, answer)
         outputs = await first
         assert len(outputs.tensors[0].data) == 5000
         outputs.release()
@@ -163,7 +160,7 @@ async def test_figures_and_shapes_that_cannot_be_checked_do_no_harm(tmp_path: Pa
             task = call(backend)
             worker = await worker_task
             asked = await worker.asked()
-            worker.say(Done(asked.call, (Answered(dims, None), Z), huge, huge, huge))
+            worker.say(Done(asked.call, (dims, Z[0]), (None, Z[1]), huge, huge, huge))
             outputs = await task
             assert outputs.tensors[0].dims == dims
             outputs.release()
@@ -195,7 +192,7 @@ async def test_a_need_that_no_arena_can_meet_fails_its_call_alone(tmp_path: Path
         worker.say(Failed(asked.call, "cancelled", ""))
         again = call(backend)
         asked = await worker.asked()
-        worker.say(Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1))
+        worker.say(done(asked.call, ((5000,), None), Z))
         (await again).release()
 
 
@@ -209,7 +206,7 @@ async def test_the_worker_never_chooses_an_offset(tmp_path: Path) -> None:
         assert isinstance(target, Place)
         worker.arena.memory[:] = b"\x07" * worker.arena.size
         worker.arena.memory[target.offset : target.offset + 5000] = b"\x05" * 5000
-        worker.say(Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1))
+        worker.say(done(asked.call, ((5000,), None), Z))
         outputs = await task
         assert bytes(outputs.tensors[0].data) == b"\x05" * 5000
         outputs.release()
@@ -220,7 +217,7 @@ async def test_contents_that_change_after_the_answer_do_not_change_the_length(tm
         task = call(backend)
         worker = await place.meet()
         asked = await worker.asked()
-        worker.say(Done(asked.call, (Answered((5000,), None), Z), 1, 2, 1))
+        worker.say(done(asked.call, ((5000,), None), Z))
         outputs = await task
         worker.arena.memory[:] = b"\xff" * worker.arena.size
         assert len(bytes(outputs.tensors[0].data)) == 5000
@@ -244,14 +241,8 @@ _message = st.one_of(
     st.builds(
         Done,
         st.integers(0, 5),
-        st.lists(
-            st.builds(
-                Answered,
-                st.lists(st.integers(0, 1 << 62), max_size=4).map(tuple),
-                st.none() | st.binary(max_size=16),
-            ),
-            max_size=3,
-        ).map(tuple),
+        st.lists(st.lists(st.integers(0, 1 << 62), max_size=4).map(tuple), max_size=3).map(tuple),
+        st.lists(st.none() | st.binary(max_size=16), max_size=3).map(tuple),
         st.integers(0, 2**62),
         st.integers(0, 2**62),
         st.integers(0, 2**62),
@@ -263,6 +254,7 @@ _message = st.one_of(
 
 
 class Owner:
+    def made(self, link: Link) -> None: ...
     def welcomed(self) -> None: ...
     def answered(self) -> None: ...
     def lost(self, link: Link, lie: str | None) -> None: ...

@@ -31,6 +31,19 @@ def test_it_follows_from_the_input_shapes_and_is_made_once(layouts: Layouts) -> 
     assert (z.dims, z.length, z.array) == (None, 0, None)
 
 
+def test_where_all_travels_inline_its_arrays_are_at_hand(layouts: Layouts) -> None:
+    layouts.of(((3, 2),))
+    assert layouts.inline == {}  # the second output's shape is open
+    fixed = Signature((TensorSpec("x", TensorType.F32, ("N",)),), (TensorSpec("y", TensorType.F32, ("N",)),))
+    made = Layouts(fixed, Shapes(fixed))
+    found = made.of(((3,),))
+    assert made.inline == {((3,),): found}
+    assert made.of(((INLINE,),)) not in made.inline.values()
+    found.given_bytes[0][:] = np.arange(3, dtype=np.float32).tobytes()
+    assert found.given[0].tolist() == [0, 1, 2]
+    assert (len(found.taken), len(found.taken_bytes), found.taken_dims) == (1, 1, ((3,),))
+
+
 def test_it_does_not_grow_without_end(layouts: Layouts) -> None:
     for size in range(1000):
         layouts.of(((size, 2),))

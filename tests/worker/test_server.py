@@ -15,7 +15,6 @@ from support.workers import standing
 from wasmind.worker.arena import Arena
 from wasmind.worker.wire import (
     VERSION,
-    Answered,
     Cancel,
     Done,
     Failed,
@@ -24,7 +23,6 @@ from wasmind.worker.wire import (
     Hello,
     Infer,
     Place,
-    Sent,
     ToEdge,
     ToWorker,
     Welcome,
@@ -99,32 +97,30 @@ def edge(worker: Standing) -> Iterator[Edge]:
 
 def answered(edge: Edge, call: int = 77) -> bool:
     """Whether the connection serves."""
-    edge.send(Infer(call, LATE, (Sent((1,), b"abcd"),), (None,)))
+    edge.send(Infer(call, LATE, ((1,),), (b"abcd",)))
     message = edge.receive()
-    return (
-        isinstance(message, Done) and message.call == call and message.outputs == (Answered((1,), b"abcd"),)
-    )
+    return isinstance(message, Done) and (message.call, message.data) == (call, (b"abcd",))
 
 
 def test_it_answers_inline_and_in_place(edge: Edge) -> None:
     assert answered(edge)
     x = np.arange(2000, dtype=np.float32)
     edge.arena.view(4096, 8000)[:] = x.tobytes()
-    edge.send(Infer(5, LATE, (Sent((2000,), None, 4096),), (Place(65536, 8000),)))
+    edge.send(Infer(5, LATE, ((2000,),), (4096,), (Place(65536, 8000),)))
     message = edge.receive()
     assert isinstance(message, Done)
-    assert message.outputs == (Answered((2000,), None),)
+    assert (message.dims, message.data) == (((2000,),), (None,))
     assert bytes(edge.arena.view(65536, 8000)) == x.tobytes()
 
 
 def test_many_frames_in_one_write_are_all_answered(edge: Edge) -> None:
     calls = range(1, 201)
-    edge.send(*(Infer(call, LATE, (Sent((1,), b"abcd"),), (None,)) for call in calls))
+    edge.send(*(Infer(call, LATE, ((1,),), (b"abcd",)) for call in calls))
     assert sorted(edge.receive().call for _ in calls) == list(calls)  # type: ignore[union-attr]
 
 
 def test_a_frame_in_many_writes_is_answered(edge: Edge) -> None:
-    frame = encode(Infer(3, LATE, (Sent((1,), b"abcd"),), (None,)))
+    frame = encode(Infer(3, LATE, ((1,),), (b"abcd",)))
     for position in range(len(frame)):
         edge.send(frame[position : position + 1])
         time.sleep(0.0005)
@@ -132,35 +128,39 @@ def test_a_frame_in_many_writes_is_answered(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "place"),
+    ("dims", "data", "place"),
     [
-        (Sent((2,), b"abcd"), None),
-        (Sent((0,), b"abcd"), None),
-        (Sent((1 << 40,), None, 0), None),
-        (Sent((1 << 62,), None, 1 << 62), None),
-        (Sent((4,), None, SIZE - 15), None),
-        (Sent((2000,), None, 0), Place(SIZE, 8000)),
-        (Sent((2000,), None, 0), Place(1 << 62, 8000)),
+        ((2,), b"abcd", None),
+        ((0,), b"abcd", None),
+        ((1 << 40,), 0, None),
+        ((1 << 62,), 1 << 62, None),
+        ((4,), SIZE - 15, None),
+        ((2000,), 0, Place(SIZE, 8000)),
+        ((2000,), 0, Place(1 << 62, 8000)),
     ],
     ids=["short", "long", "1 TiB", "beyond all", "over the end", "place at the end", "place beyond all"],
 )
-def test_bytes_that_are_not_there_fail_their_call(edge: Edge, sent: Sent, place: Place | None) -> None:
-    edge.send(Infer(9, LATE, (sent,), (place,)))
+def test_bytes_that_are_not_there_fail_their_call(
+    edge: Edge, dims: tuple[int, ...], data: bytes | int, place: Place | None
+) -> None:
+    edge.send(Infer(9, LATE, (dims,), (data,), (place,)))
     message = edge.receive()
     assert isinstance(message, Failed)
     assert message.call == 9
     assert answered(edge)
 
 
-@pytest.mark.parametrize(("inputs", "places"), [(0, 1), (2, 1), (1, 0), (1, 2)])
-def test_a_wrong_number_of_tensors_fails_its_call(edge: Edge, inputs: int, places: int) -> None:
-    edge.send(Infer(9, LATE, (Sent((1,), b"abcd"),) * inputs, (None,) * places))
+@pytest.mark.parametrize(
+    ("shapes", "inputs", "places"), [(0, 1, 1), (1, 0, 1), (2, 2, 1), (1, 2, 0), (2, 1, 0), (1, 1, 2)]
+)
+def test_a_wrong_number_of_tensors_fails_its_call(edge: Edge, shapes: int, inputs: int, places: int) -> None:
+    edge.send(Infer(9, LATE, ((1,),) * shapes, (b"abcd",) * inputs, (None,) * places))
     assert isinstance(edge.receive(), Failed)
     assert answered(edge)
 
 
 def test_a_passed_deadline_is_answered_without_a_run(edge: Edge) -> None:
-    edge.send(Infer(9, 1, (Sent((1,), b"abcd"),), (None,)))
+    edge.send(Infer(9, 1, ((1,),), (b"abcd",)))
     message = edge.receive()
     assert isinstance(message, Failed)
     assert message.code == "inference-timeout"
@@ -230,7 +230,7 @@ def test_connections_that_come_and_go_leave_nothing_behind(worker: Standing, edg
     before = descriptors()
     for number in range(30):
         other = Edge(worker)
-        other.send(Infer(1, LATE, (Sent((1,), b"abcd"),), (None,)))
+        other.send(Infer(1, LATE, ((1,),), (b"abcd",)))
         if number % 2:
             other.receive()
         other.close()
@@ -240,7 +240,7 @@ def test_connections_that_come_and_go_leave_nothing_behind(worker: Standing, edg
 
 def test_an_edge_that_does_not_read_its_answers_holds_up_nobody(worker: Standing, edge: Edge) -> None:
     deaf = Edge(worker)
-    frame = encode(Infer(1, LATE, (Sent((1000,), bytes(4000)),), (None,)))
+    frame = encode(Infer(1, LATE, ((1000,),), (bytes(4000),)))
     deaf.sock.setblocking(False)
     sent = 0
     try:

@@ -30,7 +30,7 @@ class Runner:
     def __init__(self, pointless: bool = False) -> None:
         self.calls: list[object] | None = None
         self.started = 0
-        self.overdue = False
+        self.aborted: object = None
         self.pointless = pointless
         self.execution = Execution()
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_wanted_is_left_alone() -> None:
     runner.begin()
     assert watch(runner)._look(time.monotonic_ns())
     assert runner.execution.aborted == 0
-    assert not runner.overdue
+    assert runner.aborted is None
 
 
 def test_a_run_that_nobody_waits_for_is_ended() -> None:
@@ -78,9 +78,9 @@ def test_a_run_over_its_limit_is_ended_and_marked() -> None:
     runner.begin()
     made = watch(runner, limit_ms=50)
     made._look(runner.started + 40_000_000)
-    assert (runner.overdue, runner.execution.aborted) == (False, 0)
+    assert (runner.aborted, runner.execution.aborted) == (None, 0)
     made._look(runner.started + 51_000_000)
-    assert (runner.overdue, runner.execution.aborted) == (True, 1)
+    assert (runner.aborted, runner.execution.aborted) == (runner.calls, 1)
 
 
 def test_the_kernels_timer_follows_the_oldest_run() -> None:
@@ -127,7 +127,7 @@ from wasmind.worker.watch import Watch
 class Execution:
     def abort(self): return False
 class Runner:
-    calls = [1]; started = time.monotonic_ns(); overdue = False; execution = Execution()
+    calls = [1]; started = time.monotonic_ns(); aborted = None; execution = Execution()
     def is_pointless(self, now): return False
 watch = Watch([Runner()], 100, lambda: None)
 watch.start()

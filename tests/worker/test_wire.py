@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wasmind.nn.tensor import MAX_RANK
 from wasmind.worker.wire import (
-    INLINE,
     MAX_FRAME,
     MAX_INLINE,
     MAX_TENSORS,
     VERSION,
-    Answered,
     Cancel,
     Done,
     Failed,
@@ -25,7 +24,6 @@ from wasmind.worker.wire import (
     Message,
     More,
     Place,
-    Sent,
     Welcome,
     decode_to_edge,
     decode_to_worker,
@@ -34,13 +32,14 @@ from wasmind.worker.wire import (
 
 TO_WORKER = [
     Hello(VERSION, 1 << 20),
-    Infer(1, 1 << 62, (Sent((1, 4), b"abcd"), Sent((), None, 4096)), (None, Place(8192, 16))),
+    Infer(1, 1 << 62, ((1, 4), ()), (b"abcd", 4096), (None, Place(8192, 16))),
+    Infer(1, 0, (), ()),
     Fetch(7, (None, Place(0, 5))),
     Cancel((1 << 63) - 1),
 ]
 TO_EDGE = [
     Welcome(VERSION, 4),
-    Done(3, (Answered((2, 3), None), Answered((), b"\x00")), 10, 20, 8),
+    Done(3, ((2, 3), ()), (None, b"\x00"), 10, 20, 8),
     Failed(4, "runtime-failed", "words", None, "do this"),
     More(5, (0, 1 << 40)),
 ]
@@ -81,25 +80,38 @@ def test_the_largest_frame_is_taken() -> None:
     assert frames.feed(body[-1:]) == [body]
 
 
-def test_all_inline_bytes_of_a_call_fit_into_a_frame() -> None:
-    inputs = tuple(Sent((INLINE,), bytes(INLINE)) for _ in range(MAX_INLINE // INLINE))
-    places = tuple(Place((1 << 63) - 1, (1 << 63) - 1) for _ in range(MAX_TENSORS))
-    assert len(encode(Infer(1, 1, inputs, places))) <= MAX_FRAME
+def test_a_call_that_keeps_to_the_limits_fits_into_a_frame() -> None:
+    most = (1 << 63) - 1
+    dims = (most,) * MAX_RANK
+    shapes = (dims,) * MAX_TENSORS
+    inputs = (bytes(MAX_INLINE), *(most for _ in range(MAX_TENSORS - 1)))
+    outputs = (bytes(MAX_INLINE), *(None for _ in range(MAX_TENSORS - 1)))
+    places = tuple(Place(most, most) for _ in range(MAX_TENSORS))
+    words = "\U0001f600" * (32 << 10)
+    for message in (
+        Infer(most, most, shapes, inputs, places),
+        Done(most, shapes, outputs, most, most, most),
+        Failed(most, "x" * 64, words, words, words),
+        More(most, (most,) * MAX_TENSORS),
+    ):
+        assert len(encode(message)) <= MAX_FRAME
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        [1, 3, [[[-1], b""]], 1, 2, 1],
-        [1, 3, [[[2**63], b""]], 1, 2, 1],
-        [1, 3, [[[1] * 33, b""]], 1, 2, 1],
-        [1, 3, [[[1], bytes(MAX_INLINE + 1)]], 1, 2, 1],
-        [1, -3, [], 1, 2, 1],
-        [1, 3, [], 1, 2],
-        [1, 3, [], 1, 2, 1, 1],
-        [1, 3, [[[1.5], b""]], 1, 2, 1],
-        [1, 3, [[["N"], b""]], 1, 2, 1],
-        [1, 3, [[[1], "text"]], 1, 2, 1],
+        [1, 3, [[-1]], [b""], 1, 2, 1],
+        [1, 3, [[2**63]], [b""], 1, 2, 1],
+        [1, 3, [[1] * 33], [b""], 1, 2, 1],
+        [1, 3, [[1]], [bytes(MAX_INLINE + 1)], 1, 2, 1],
+        [1, 3, [[]] * (MAX_TENSORS + 1), [], 1, 2, 1],
+        [1, -3, [], [], 1, 2, 1],
+        [1, 3, [], [], 1, 2],
+        [1, 3, [], [], 1, 2, 1, 1],
+        [1, 3, [[1.5]], [b""], 1, 2, 1],
+        [1, 3, [["N"]], [b""], 1, 2, 1],
+        [1, 3, [[1]], ["text"], 1, 2, 1],
+        [1, 3, [[1]], [7], 1, 2, 1],
         [2, 3, "x" * 65, "words", None, None],
         [3, 3, [-1]],
         [0, 1, 0],
@@ -137,4 +149,4 @@ def test_a_message_with_bytes_changed_is_a_message_or_refused(message: Message, 
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return
     if isinstance(found, Done):
-        assert all(0 <= dim < 2**63 for output in found.outputs for dim in output.dims)
+        assert all(0 <= dim < 2**63 for dims in found.dims for dim in dims)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from wasmind.worker.arena import Arena
 
@@ -10,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wasmind.nn.tensor import Tensor
-    from wasmind.worker.wire import Done
-
-NOTHING: tuple[Any, ...] = ()
 
 _LENT = 3, 4
 """The part of the arena that leases may take. The rest is for calls under way, so they can always end."""
@@ -99,31 +98,24 @@ class Space:
         self._freed()
 
 
-class ProcessOutputs:
+class ProcessOutputs(msgspec.Struct, eq=False):
     """The outputs of one inference, where the worker wrote them."""
 
-    __slots__ = ("_extents", "_space", "_views", "batch", "compute_ns", "queue_ns", "tensors")
-
-    def __init__(
-        self,
-        tensors: tuple[Tensor, ...],
-        told: Done,
-        space: Space,
-        extents: list[tuple[int, int]],
-        views: list[memoryview],
-    ) -> None:
-        self.tensors = tensors
-        self.queue_ns = told.queue_ns
-        """Time in the worker's queue."""
-        self.compute_ns = told.compute_ns
-        self.batch = told.batch
-        """How many calls ran together."""
-        self._space = space
-        self._extents = extents
-        self._views = views
+    tensors: tuple[Tensor, ...]
+    queue_ns: int
+    """Time in the worker's queue."""
+    compute_ns: int
+    """Time of the run."""
+    batch: int
+    """How many calls ran together."""
+    space: Space
+    extents: list[tuple[int, int]] | None
+    """What the call has of the arena, for its outputs and for copies of inputs."""
+    views: list[memoryview] | None
+    """The tensors' data that lie there."""
 
     def release(self) -> None:
         """Give the memory back. The tensors' data cannot be read after it."""
-        if self._extents:
-            extents, self._extents = self._extents, []
-            self._space.give_back(extents, self._views)
+        if self.extents:
+            extents, self.extents = self.extents, None
+            self.space.give_back(extents, self.views or ())

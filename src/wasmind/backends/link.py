@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from wasmind.backends.leases import NOTHING, ProcessOutputs, SharedLease, Space
+from wasmind.backends.leases import ProcessOutputs, SharedLease, Space
 from wasmind.errors import InferenceTimeout, InvalidArgument, NnError, RuntimeFailed, TooLarge
 from wasmind.nn.tensor import Tensor, byte_length
 from wasmind.worker.wire import (
@@ -23,7 +24,6 @@ from wasmind.worker.wire import (
     Infer,
     More,
     Place,
-    Sent,
     ToEdge,
     Welcome,
     decode_to_edge,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.nn.signature import Signature
+    from wasmind.nn.tensor import Buffer
     from wasmind.worker.shapes import Dims, Shapes
 
 _KINDS: dict[str, type[NnError]] = {
@@ -42,59 +43,56 @@ _KINDS: dict[str, type[NnError]] = {
 _AHEAD_NS = 20_000_000
 _FIRST_WINDOW, _LARGEST_WINDOW = 8, 256
 _REMEMBERED = 256
-_FOREVER = 1e9
+_FOREVER, _LATEST = 1e9, 1 << 62
+_dims_of, _data_of = attrgetter("dims"), attrgetter("data")
 
 
 class LieError(Exception):
     """The worker sent what no worker of ours sends: it is broken or taken over."""
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One inference that somebody waits for."""
 
-    __slots__ = (
-        "deadline",
-        "extents",
-        "fetching",
-        "future",
-        "gone",
-        "inputs",
-        "key",
-        "leases",
-        "link",
-        "number",
-        "places",
-        "starved",
-        "tenant",
-    )
+    inputs: tuple[Tensor, ...]
+    deadline: float
+    """In the loop's time."""
+    tenant: str
+    future: asyncio.Future[ProcessOutputs]
+    gone: bool = False
+    """Nobody waits any more. What it uses of the arena stays taken until the worker has answered."""
+    starved: bool = False
+    """It waits because the arena is full."""
+    fetching: bool = False
+    """The worker has said that its outputs need more room."""
+    link: Link | None = None
+    """The connection on which it was sent; what follows is set then."""
+    number: int = 0
+    leases: list[SharedLease] | None = None
+    """The leases that its inputs lie in."""
+    extents: list[tuple[int, int]] | None = None
+    """What else it has of the arena: copies of inputs, and the places of outputs."""
+    plan: Plan | None = None
+    places: tuple[Place | None, ...] = ()
+    """Where its outputs may be written; empty if all travel inline."""
 
-    def __init__(
-        self, inputs: tuple[Tensor, ...], deadline: float, tenant: str, future: asyncio.Future[ProcessOutputs]
-    ) -> None:
-        self.inputs = inputs
-        self.deadline = deadline
-        """In the loop's time."""
-        self.tenant = tenant
-        self.future = future
-        self.gone = False
-        """Nobody waits any more. What it uses of the arena stays taken until the worker has answered."""
-        self.starved = False
-        """It waits because the arena is full."""
-        self.link: Link | None = None
-        """The connection on which it was sent; what follows is set then."""
-        self.number: int
-        self.key: tuple[Dims, ...]
-        self.leases: Sequence[SharedLease]
-        """The leases that its inputs lie in."""
-        self.extents: list[tuple[int, int]]
-        """What else it has of the arena: copies of inputs, and the places of outputs."""
-        self.places: Sequence[Place | None]
-        self.fetching = False
-        """The worker has said that its outputs need more room."""
+
+class Plan(msgspec.Struct, frozen=True):
+    """What calls with inputs of certain shapes need."""
+
+    wanted: tuple[int, ...]
+    """The place that each output needs, in bytes: 0 for none. Empty where no output needs one."""
+    dims: tuple[Dims, ...] | None = None
+    """The shapes of the outputs where all are known and travel inline."""
+    lengths: tuple[int, ...] = ()
+    """Their bytes."""
 
 
 class Owner(Protocol):
     """Who has a link."""
+
+    def made(self, link: Link) -> None:
+        """The connection stands."""
 
     def welcomed(self) -> None:
         """A process serves the connection."""
@@ -127,8 +125,7 @@ class Link(asyncio.Protocol):
         self._lanes = 1
         self._pace = 0.0
         self._lie: str | None = None
-        self._wanted: dict[tuple[Dims, ...], tuple[int, ...]] = {}
-        """The places that outputs need, by the inputs' shapes: 0 for none, () where no output needs one."""
+        self._plans: dict[tuple[Dims, ...], Plan] = {}
 
     # --- the connection ---------------------------------------------------------------------------------
 
@@ -139,6 +136,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The worker has our arena by now, or will take it from the socket."""
         self._transport = transport  # type: ignore[assignment]  # a stream's is a Transport
+        self._owner.made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process ended, or was not to be believed."""
@@ -179,88 +177,86 @@ class Link(asyncio.Protocol):
 
     def send(self, call: Call) -> bool:
         """Send a call. False, and nothing has changed, if the arena has no room now. Raises TooLarge."""
-        sent: list[Sent] = []
-        key: list[Dims] = []
-        call.extents = []
-        leases: list[SharedLease] = []
-        lent = self.space.leases
-        inline = 0
-        for tensor in call.inputs:
-            data, dims = tensor.data, tensor.dims
-            key.append(dims)
-            if lent and (lease := lent.get(id(data))) is not None:
-                leases.append(lease)
-                sent.append(Sent(dims, None, lease.offset))
-                continue
-            size = data.nbytes if data.__class__ is memoryview else len(data)  # type: ignore[union-attr]
-            if size <= INLINE and inline + size <= MAX_INLINE:
-                inline += size
-                sent.append(Sent(dims, bytes(data)))
-                continue
-            offset = self._reserve(call, size)
-            if offset is None:
-                return False
-            self.space.arena.view(offset, size)[:] = memoryview(data).cast("B")
-            sent.append(Sent(dims, None, offset))
-        call.key = tuple(key)
-        if self._wanted.get(call.key) == ():
-            call.places = self._nowhere
-        elif not self._choose_places(call):
+        inputs = call.inputs
+        dims = tuple(map(_dims_of, inputs))
+        data: tuple[Any, ...] | None = tuple(map(_data_of, inputs))
+        if sum(map(len, data)) > INLINE:  # type: ignore[arg-type]  # all of them have a length
+            data = self._place_inputs(call)
+        plan = call.plan = self._plans.get(dims) or self._make_plan(dims)
+        if data is None or (plan.wanted and not self._choose_places(call, plan.wanted)):
             return False
         self._next = call.number = self._next + 1
         call.link = self
-        call.leases = leases
-        for lease in leases:
-            lease.hold()
+        if call.leases:
+            for lease in call.leases:
+                lease.hold()
         self.calls[call.number] = call
         # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
-        deadline = int(min(call.deadline, _FOREVER) * 1e9)
-        self._write(Infer(call.number, deadline, tuple(sent), tuple(call.places)))
+        deadline = int(call.deadline * 1e9) if call.deadline < _FOREVER else _LATEST
+        self._write(Infer(call.number, deadline, dims, data, call.places))
         return True
 
     def abandon(self, call: Call) -> None:
         """Tell the worker that nobody waits for a call that was sent."""
         self._write(Cancel(call.number))
 
-    def _choose_places(self, call: Call) -> bool:
-        wanted = self._wanted.get(call.key)
-        if wanted is None:
-            wanted = self._want(call.key, self._shapes.expect(call.key).lengths)
-        if not wanted:
-            call.places = self._nowhere
-            return True
+    def _place_inputs(self, call: Call) -> tuple[Buffer | int, ...] | None:
+        """The inputs' bytes, where they travel inline, or else their offsets. None if there is no room."""
+        room = MAX_INLINE
+        data: list[Buffer | int] = []
+        for tensor in call.inputs:
+            held = tensor.data
+            size = len(held)
+            lease = self.space.leases.get(id(held))
+            if size <= INLINE and size <= room:
+                room -= size
+                data.append(held)
+            elif lease is not None:
+                call.leases = [*(call.leases or ()), lease]
+                data.append(lease.offset)
+            else:
+                offset = self._reserve(call, size)
+                if offset is None:
+                    return None
+                self.space.arena.view(offset, size)[:] = held
+                data.append(offset)
+        return tuple(data)
+
+    def _choose_places(self, call: Call, wanted: Sequence[int]) -> bool:
         places: list[Place | None] = []
         for length in wanted:
             offset = self._reserve(call, length) if length else 0
             if offset is None:
                 return False
             places.append(Place(offset, length) if length else None)
-        call.places = places
+        call.places = tuple(places)
         return True
 
-    def _want(self, key: tuple[Dims, ...], lengths: Sequence[int | None]) -> tuple[int, ...]:
-        """The places that outputs need: 0 for one that travels inline or is not known yet."""
-        inline = 0
-        wanted = []
-        for length in lengths:
-            small = length is None or (length <= INLINE and inline + length <= MAX_INLINE)
-            inline += length or 0 if small else 0
-            wanted.append(0 if small else length or 0)
-        if len(self._wanted) >= _REMEMBERED:
-            self._wanted.clear()
-        found = self._wanted[key] = tuple(wanted) if any(wanted) else ()
-        return found
+    def _make_plan(self, dims: tuple[Dims, ...]) -> Plan:
+        expected = self._shapes.expect(dims)
+        wanted = _wanted(expected.lengths)
+        if wanted or None in expected.lengths:
+            return self._remember(dims, Plan(wanted))
+        known: tuple[tuple[Any, ...], tuple[Any, ...]] = expected.dims, expected.lengths
+        return self._remember(dims, Plan((), *known))
+
+    def _remember(self, dims: tuple[Dims, ...], plan: Plan) -> Plan:
+        if len(self._plans) >= _REMEMBERED:
+            self._plans.clear()
+        self._plans[dims] = plan
+        return plan
 
     def _reserve(self, call: Call, size: int) -> int | None:
         """Memory for one tensor of a call. On None all that the call had is given back. Raises TooLarge."""
         arena = self.space.arena
         offset = arena.allocate(size)
         if offset is not None:
+            call.extents = call.extents or []
             call.extents.append((offset, size))
             return offset
-        for taken in call.extents:
+        for taken in call.extents or ():
             arena.free(*taken)
-        call.extents = []
+        call.extents = call.leases = None
         if size > arena.size:
             raise TooLarge(
                 f"a tensor of {size} bytes does not fit into the model's shared memory of {arena.size} bytes",
@@ -275,31 +271,44 @@ class Link(asyncio.Protocol):
     # --- answers in -------------------------------------------------------------------------------------
 
     def _done(self, message: Done) -> None:
-        call = self.calls.get(message.call)
-        if call is None or len(message.outputs) != len(self._types):
-            raise LieError(f"{len(message.outputs)} outputs for the call {message.call}")
+        call = self._call(message.call)
+        plan: Plan = call.plan  # type: ignore[assignment]  # a call that was sent has one
+        data: tuple[Any, ...] = message.data
         views: list[memoryview] = []
-        tensors = []
-        for kind, output, place in zip(self._types, message.outputs, call.places, strict=True):
-            data: bytes | memoryview | None = output.data
-            length = byte_length(kind, output.dims)
-            if data is None:
-                # Only the place that was chosen for it counts, and that the output fits there.
-                if place is None or length > place.length:
-                    raise LieError(f"an output of {length} bytes where it had {place.length if place else 0}")
-                data = self.space.arena.view(place.offset, length)
-                views.append(data)
-            elif len(data) != length:
-                raise LieError(f"an output of {len(data)} bytes whose shape takes {length}")
-            tensors.append(Tensor(kind, output.dims, data))
+        if message.dims == plan.dims and None not in data and tuple(map(len, data)) == plan.lengths:
+            # All is as it was foreseen, and came inline.
+            tensors = tuple(map(Tensor, self._types, plan.dims, data))
+        else:
+            tensors = self._tensors(call, message, views)
         self._finish(call)
-        outputs = ProcessOutputs(tuple(tensors), message, self.space, call.extents, views)
-        if call.gone or call.future.done():
+        outputs = ProcessOutputs(
+            tensors, message.queue_ns, message.compute_ns, message.batch, self.space, call.extents, views
+        )
+        if call.future.done():
             outputs.release()
         else:
             call.future.set_result(outputs)
         if not message.call & 7:
             self._set_window(message)
+
+    def _tensors(self, call: Call, message: Done, views: list[memoryview]) -> tuple[Tensor, ...]:
+        """The outputs, each held against its length and the place that was chosen for it."""
+        if not len(message.dims) == len(message.data) == len(self._types):
+            raise LieError(f"{len(message.dims)} outputs for the call {message.call}")
+        tensors = []
+        places = call.places or self._nowhere
+        for kind, dims, data, place in zip(self._types, message.dims, message.data, places, strict=True):
+            length = byte_length(kind, dims)
+            if data is not None:
+                if len(data) != length:
+                    raise LieError(f"an output of {len(data)} bytes whose shape takes {length}")
+                tensors.append(Tensor(kind, dims, data))
+                continue
+            if place is None or length > place.length:
+                raise LieError(f"an output of {length} bytes where it had {place.length if place else 0}")
+            views.append(self.space.arena.view(place.offset, length))
+            tensors.append(Tensor(kind, dims, views[-1]))
+        return tuple(tensors)
 
     def _take(self, message: ToEdge) -> None:
         if isinstance(message, Failed):
@@ -317,8 +326,8 @@ class Link(asyncio.Protocol):
     def _failed(self, message: Failed) -> None:
         call = self._call(message.call)
         self._finish(call)
-        self.space.give_back(call.extents, NOTHING)
-        if not call.gone and not call.future.done():
+        self.space.give_back(call.extents or (), ())
+        if not call.future.done():
             kind = _KINDS.get(message.code, RuntimeFailed)
             call.future.set_exception(kind(message.message, cause=message.cause, remedy=message.remedy))
 
@@ -330,7 +339,7 @@ class Link(asyncio.Protocol):
         call.fetching = True
         if call.gone:
             return  # the worker has not seen yet that nobody waits
-        places = list(call.places)
+        places = list(call.places or self._nowhere)
         for index, length in enumerate(message.lengths):
             if not length:
                 continue
@@ -338,11 +347,15 @@ class Link(asyncio.Protocol):
             if offset is None:
                 self._refuse(call, length)
                 return
+            call.extents = call.extents or []
             call.extents.append((offset, length))
             places[index] = Place(offset, length)
-        call.places = places
-        self._want(call.key, [place.length if place else 0 for place in places])
-        self._write(Fetch(call.number, tuple(places)))
+        call.places = tuple(places)
+        # The next call with such inputs has its places from the start.
+        self._remember(
+            tuple(map(_dims_of, call.inputs)), Plan(tuple(place.length if place else 0 for place in places))
+        )
+        self._write(Fetch(call.number, call.places))
 
     def _refuse(self, call: Call, length: int) -> None:
         """There is no memory for an output: let the worker forget it, and say so."""
@@ -365,11 +378,23 @@ class Link(asyncio.Protocol):
     def _finish(self, call: Call) -> None:
         """The worker has answered for good: from here on it does not touch the call's memory."""
         del self.calls[call.number]
-        for lease in call.leases:
-            lease.let_go()
+        if call.leases:
+            for lease in call.leases:
+                lease.let_go()
 
     def _set_window(self, message: Done) -> None:
         """Send about 20 ms of work ahead: enough to keep it busy, little enough to lose."""
         self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.5
         ahead = int(_AHEAD_NS / max(self._pace, 1.0))
         self.window = max(2 * self._lanes, min(ahead, _LARGEST_WINDOW))
+
+
+def _wanted(lengths: Sequence[int | None]) -> tuple[int, ...]:
+    """The places that outputs of these lengths need: 0 for one that travels inline or is not known yet."""
+    room = MAX_INLINE
+    wanted = []
+    for length in lengths:
+        small = length is None or (length <= INLINE and length <= room)
+        room -= (length or 0) if small else 0
+        wanted.append(0 if small else length or 0)
+    return tuple(wanted) if any(wanted) else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from wasmind.backends.deadlines import Deadlines
 from wasmind.backends.leases import PrivateLease
@@ -58,6 +58,7 @@ class ProcessBackend:
         self._mourned: list[Call] = []
         self._explained: tuple[str, float] | None = None
         self._refusal: str | None = None
+        self._refused = True
         self._deadlines: Deadlines[Call] = Deadlines(self._expire)
         self._waiting = self._deadlines.items
         self._down = False
@@ -81,15 +82,13 @@ class ProcessBackend:
 
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> ProcessOutputs:
         """Run once; see `nn.Backend.infer`. The outputs also tell `batch`, how many calls ran together."""
-        if self._refusal is not None or self._signature is None:
-            raise self._unavailable()
-        if len(self._waiting) >= self._limit:
-            raise ModelBusy(
-                f"the model {self.name!r} has {self._limit} inferences waiting, which is all it may have",
-                remedy="try again later, or raise the model's `queue` or `instances`",
-            )
+        if self._refused or len(self._waiting) >= self._limit:
+            self._turn_away()
         call = Call(inputs, deadline, tenant, asyncio.get_running_loop().create_future())
-        self._dispatch(call)
+        link = self._link
+        # Nobody waits before it, the worker takes more, and its bytes fit: so it is with nearly all calls.
+        if link is None or link.queued or len(link.calls) >= link.window or not link.send(call):
+            self._hold(call)
         self._deadlines.add(call)
         try:
             return await call.future
@@ -123,7 +122,7 @@ class ProcessBackend:
 
     def suspend(self, reason: str) -> None:
         """The model does not come back by itself: calls fail with these words, until `resume`."""
-        self._refusal = reason
+        self._refusal, self._refused = reason, True
         for call in self._queue.drain():
             self._fail(call, self._unavailable())
 
@@ -132,6 +131,7 @@ class ProcessBackend:
         self._refusal = None
         if self._signature != signature:
             self._learn(signature)
+        self._refused = False
         self.open()
 
     async def close(self) -> None:
@@ -150,34 +150,46 @@ class ProcessBackend:
     def _learn(self, signature: Signature) -> None:
         self._signature = signature
         self._shapes = Shapes(signature)
+        self._refused = False
 
     async def _connect(self) -> None:
-        """Connect, however long it takes, and leave the rest to `_welcomed` and `_lost`."""
-        loop = asyncio.get_running_loop()
+        """Connect, however long it takes, and leave the rest to `welcomed` and `lost`."""
         pause, longest = _RETRY_S
-        while True:
-            assert self._signature is not None
-            assert self._shapes is not None
-            link = Link(self._signature, self._shapes, self._memory, self)
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.setblocking(False)
-                sock.connect(self._address)
-                socket.send_fds(sock, [link.hello()], [link.space.arena.fd])
-            except OSError:  # nobody listens yet, or the backlog is full
-                self._down = True
-                sock.close()
-                link.space.arena.close_descriptor()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
-                continue
-            self._connecting = None
-            self._link = link
-            link.queued = bool(self._queue)
-            await loop.create_unix_connection(lambda link=link: link, sock=sock)  # type: ignore[misc]
-            return
+        while not await self._try_to_connect():
+            self._down = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+        self._connecting = None
+
+    async def _try_to_connect(self) -> bool:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(self._address)
+            link = self._make_link()
+        except OSError:  # nobody listens yet, or the backlog is full
+            sock.close()
+            return False
+        try:
+            socket.send_fds(sock, [link.hello()], [link.space.arena.fd])
+            await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
+        except OSError:
+            sock.close()
+            link.space.arena.close_descriptor()
+            return False
+        return True
+
+    def _make_link(self) -> Link:
+        assert self._signature is not None
+        assert self._shapes is not None
+        return Link(self._signature, self._shapes, self._memory, self)
 
     # --- what a link tells ------------------------------------------------------------------------------
+
+    def made(self, link: Link) -> None:
+        """The connection stands; whether a process serves it is not known yet."""
+        self._link = link
+        link.queued = bool(self._queue)
 
     def welcomed(self) -> None:
         """A process serves this connection."""
@@ -211,23 +223,25 @@ class ProcessBackend:
 
     # --- calls ------------------------------------------------------------------------------------------
 
-    def _dispatch(self, call: Call) -> None:
-        """Send a call, or let it wait. Raises ModelUnavailable, TooLarge."""
+    def _turn_away(self) -> NoReturn:
+        if self._refused:
+            raise self._unavailable()
+        raise ModelBusy(
+            f"the model {self.name!r} has {self._limit} inferences waiting, which is all it may have",
+            remedy="try again later, or raise the model's `queue` or `instances`",
+        )
+
+    def _hold(self, call: Call) -> None:
+        """Let a call wait for its turn. Raises ModelUnavailable."""
+        if self._down and self._when_down == "fail":
+            raise self._unavailable()
         link = self._link
         if link is None:
-            if self._when_down == "fail" and self._down:
-                raise self._unavailable()
-            self._queue.push(call)
             self.open()
-            return
-        if not link.queued and len(link.calls) < link.window:
-            if link.send(call):
-                return
-            call.starved = True
-        elif self._when_down == "fail" and self._down:
-            raise self._unavailable()
+        else:
+            call.starved = not link.queued and len(link.calls) < link.window
+            link.queued = True
         self._queue.push(call)
-        link.queued = True
 
     def _pump(self) -> None:
         """Send what waits, for as long as the worker takes more and the arena has room."""
@@ -272,8 +286,11 @@ class ProcessBackend:
         """Nobody waits for this call any more: make sure that nothing of it stays."""
         if call.gone:
             return
+        if call.link is None:
+            self._queue.give_up(call)
+            return
         call.gone = True
-        if call.link is not None and call.number in call.link.calls:
+        if call.number in call.link.calls:
             call.link.abandon(call)
         elif call.future.done() and not call.future.cancelled() and call.future.exception() is None:
             call.future.result().release()  # the answer and the cancellation crossed

@@ -14,6 +14,7 @@ class Queued(Protocol):
     """Nobody waits for it any more; it is passed over."""
 
 
+_TOLERATED = 64
 Item = TypeVar("Item", bound=Queued)
 
 
@@ -26,6 +27,8 @@ class FairQueue(Generic[Item]):
     def __init__(self) -> None:
         self._tenants: dict[str, deque[Item]] = {}
         self._turns: deque[str] = deque()
+        self._size = 0
+        self._gone = 0
 
     def __bool__(self) -> bool:
         """Whether anything may wait; what is passed over counts until `first` meets it."""
@@ -38,6 +41,7 @@ class FairQueue(Generic[Item]):
             own = self._tenants[item.tenant] = deque()
             self._turns.append(item.tenant)
         own.append(item)
+        self._size += 1
 
     def first(self) -> Item | None:
         """The item whose turn it is; it stays."""
@@ -46,6 +50,8 @@ class FairQueue(Generic[Item]):
             own = self._tenants[tenant]
             while own and own[0].gone:
                 own.popleft()
+                self._size -= 1
+                self._gone -= 1
             if own:
                 return own[0]
             self._turns.popleft()
@@ -57,14 +63,26 @@ class FairQueue(Generic[Item]):
         tenant = self._turns.popleft()
         own = self._tenants[tenant]
         own.popleft()
+        self._size -= 1
         if own:
             self._turns.append(tenant)
         else:
             del self._tenants[tenant]
 
+    def give_up(self, item: Item) -> None:
+        """Nobody waits for this item any more. When most are such, they are swept out, so none pile up."""
+        item.gone = True
+        self._gone += 1
+        if 2 * self._gone > self._size + _TOLERATED:
+            waiting = self.drain()
+            for kept in waiting:
+                self.push(kept)
+
     def drain(self) -> list[Item]:
-        """Take out everything that somebody still waits for."""
-        found = [item for own in self._tenants.values() for item in own if not item.gone]
-        self._tenants.clear()
-        self._turns.clear()
+        """Take out everything that somebody still waits for, in the order of turns."""
+        found = []
+        while (item := self.first()) is not None:
+            self.pop()
+            found.append(item)
+        self._size = self._gone = 0
         return found

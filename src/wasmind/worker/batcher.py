@@ -26,6 +26,48 @@ class Waiting(Protocol):
 Call = TypeVar("Call", bound=Waiting)
 
 
+class Queue(Protocol[Call]):
+    """Calls that wait for a thread."""
+
+    def add(self, call: Call) -> None:
+        """Queue a call."""
+
+    def drop(self, call: Call) -> None:
+        """Take a call out of the queue without running it."""
+
+    def due(self) -> int | None:
+        """Nanoseconds until `take` may have something: 0 is now, None is never, as the queue stands."""
+
+    def take(self) -> list[Call]:
+        """The calls to run next, together; empty when none is due."""
+
+
+class Line(Generic[Call]):
+    """A queue without batching: one call at a time, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Call] = deque()
+        self.add = self._calls.append
+
+    def drop(self, call: Call) -> None:
+        """Take a call out of the queue without running it."""
+        call.left = True
+
+    def due(self) -> int | None:
+        """0 when calls wait, else None."""
+        return 0 if self._calls else None
+
+    def take(self) -> list[Call]:
+        """The oldest call."""
+        calls = self._calls
+        while calls:
+            call = calls.popleft()
+            if not call.left:
+                call.left = True
+                return [call]
+        return []
+
+
 class _Group(Generic[Call]):
     """Waiting calls that may run together."""
 
@@ -52,7 +94,7 @@ class Batcher(Generic[Call]):
     def __init__(self, largest: int, delay_ns: int = 0, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._largest = largest
         self._clock = clock
-        self._delay = delay_ns if largest > 1 else 0
+        self._delay = delay_ns
         self._order: deque[Call] = deque()
         self._groups: dict[Hashable, _Group[Call]] = {}
         self._at_once: deque[Call | _Group[Call]] = deque()
@@ -64,7 +106,7 @@ class Batcher(Generic[Call]):
         if call.group is None:
             if self._delay:
                 self._at_once.append(call)
-        elif self._largest > 1:
+        else:
             group = self._groups.get(call.group)
             if group is None:
                 group = self._groups[call.group] = _Group()
@@ -89,14 +131,6 @@ class Batcher(Generic[Call]):
 
     def take(self) -> list[Call]:
         """The next batch, at least one call; empty when nothing is due."""
-        order = self._order
-        if self._largest == 1:
-            while order:
-                head = order.popleft()
-                if not head.left:
-                    head.left = True
-                    return [head]
-            return []
         first = self._urgent() if self._delay else None
         if first is None:
             first = self._head()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmind.nn.tensor import TensorType
-    from wasmind.worker.inference import Call
+    from wasmind.worker.call import Call
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.wire import Place, ToEdge, ToWorker
 
@@ -64,7 +64,7 @@ class Connection:
             return []
         if not data:
             raise BrokenConnectionError
-        return [decode_to_worker(body) for body in self._frames.feed(data)]
+        return list(map(decode_to_worker, self._frames.feed(data)))
 
     def _greet(self) -> list[ToWorker]:
         """The first bytes carry `Hello` and the arena's descriptor."""

@@ -34,7 +34,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def main(arguments: list[str]) -> int:
     """Run a worker. Returns the exit status."""
     control, listener = (socket.socket(fileno=int(text)) for text in arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Ctrl-C in a terminal, and a service manager's signal to a whole group, are the parent's to handle: it
+    # lets calls under way end first. When it is gone, the kernel ends this process.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     spec = _receive_spec(control)
     try:
         server, ready = _prepare(spec, control, listener)
@@ -59,17 +62,21 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
             f"memory = {spec.memory} is less than {runtime.name} takes without any model",
             remedy=f"give the model at least {floor >> 20} MiB",
         )
-    from wasmind.worker.batcher import Batcher
-    from wasmind.worker.inference import Call, Runner
+    from wasmind.worker.batcher import Batcher, Line, Queue
+    from wasmind.worker.call import Call
+    from wasmind.worker.inference import Runner
     from wasmind.worker.server import Server
     from wasmind.worker.shapes import Shapes
     from wasmind.worker.warm import probe_batching, warm_up
+    from wasmind.worker.wire import MAX_TENSORS
 
     confine.before_load(spec, held, runtime.profile)
     began = time.monotonic()
     model = runtime.load(spec)
     loaded = time.monotonic()
     signature = model.signature
+    if max(len(signature.inputs), len(signature.outputs)) > MAX_TENSORS:
+        raise ModelLoadFailed(f"the model has more than {MAX_TENSORS} inputs or outputs")
     shapes = Shapes(signature)
     runners = [Runner(model.execution(), signature, shapes) for _ in range(spec.instances)]
     notes = []
@@ -83,8 +90,8 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         if why:
             largest = 1
             notes.append(why)
-    batcher: Batcher[Call] = Batcher(largest, int(spec.batch_delay_ms * 1e6))
-    server = Server(listener, control, runners, batcher, largest=largest, run_limit_ms=spec.run_limit_ms)
+    queue: Queue[Call] = Line() if largest == 1 else Batcher(largest, int(spec.batch_delay_ms * 1e6))
+    server = Server(listener, control, runners, queue, largest=largest, run_limit_ms=spec.run_limit_ms)
     server.prepare()
     confine.before_serve(held, runtime.profile)
     gc.collect()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.worker.batcher import Batcher
+from wasmind.worker.call import Call, company
 from wasmind.worker.connection import BrokenConnectionError, Connection
-from wasmind.worker.inference import Call, Runner
 from wasmind.worker.watch import Watch
 from wasmind.worker.wire import CANCELLED, Fetch, Hello, Infer
 
 if TYPE_CHECKING:
     import socket
 
+    from wasmind.worker.batcher import Queue
+    from wasmind.worker.inference import Runner
     from wasmind.worker.wire import ToWorker
 
 _FOREVER = -1.0
@@ -37,7 +39,7 @@ class Server:
         listener: socket.socket,
         control: socket.socket,
         runners: list[Runner],
-        batcher: Batcher[Call],
+        queue: Queue[Call],
         *,
         largest: int,
         run_limit_ms: float,
@@ -45,7 +47,7 @@ class Server:
         self._listener = listener
         self._control = control
         self._runners = runners
-        self._batcher = batcher
+        self._queue = queue
         self._batched = largest > 1
         self._lanes = len(runners) * largest
         self._connections: dict[int, Connection] = {}
@@ -90,7 +92,7 @@ class Server:
     def _next(self) -> list[Call]:
         """Wait for the next batch; none at the end. The caller leads."""
         while True:
-            due = self._batcher.due()
+            due = self._queue.due()
             if due is not None:
                 self._read(due / 1e9)
             elif not self._ending:
@@ -99,7 +101,7 @@ class Server:
                 self._read(_LAST_CALLS)
             else:
                 return []
-            calls = self._batcher.take()
+            calls = self._queue.take()
             if calls:
                 return calls
 
@@ -145,18 +147,21 @@ class Server:
         try:
             if events & select.EPOLLOUT:
                 connection.flush()
-            if events != select.EPOLLOUT:
-                for message in connection.read():
+                if events == select.EPOLLOUT:
+                    return
+            for message in connection.read():
+                if message.__class__ is Infer:
+                    call = Call(connection, message, time.monotonic_ns())
+                    if self._batched:
+                        call.rows, call.group = company(message)
+                    connection.calls[message.call] = call
+                    self._queue.add(call)
+                else:
                     self._receive(connection, message)
         except (BrokenConnectionError, OSError, msgspec.MsgspecError, ValueError):
             self._drop(connection)
 
     def _receive(self, connection: Connection, message: ToWorker) -> None:
-        if isinstance(message, Infer):
-            call = Call(connection, message, self._batched)
-            connection.calls[message.call] = call
-            self._batcher.add(call)
-            return
         if isinstance(message, Hello):
             raise BrokenConnectionError("it said Hello twice")
         known = connection.calls.get(message.call)
@@ -164,11 +169,11 @@ class Server:
             return  # its answer crossed this message
         if isinstance(message, Fetch):
             known.fetch(message.places)
-        else:
-            known.cancel()
-            if not known.left:
-                self._batcher.drop(known)
-                known.fail(CANCELLED, "the call was cancelled")
+            return
+        known.cancel()
+        if not known.left:
+            self._queue.drop(known)
+            known.fail(CANCELLED, "the call was cancelled")
 
     def _drop(self, connection: Connection) -> None:
         """Forget a connection and all that it waits for."""
@@ -177,4 +182,4 @@ class Server:
         connection.close()
         for call in list(connection.calls.values()):
             call.cancelled = True
-            self._batcher.drop(call)
+            self._queue.drop(call)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.errors import InvalidEncoding, ModelLoadFailed
-from wasmind.telemetry.escape import escape
+from wasmind.errors import InvalidEncoding, ModelLoadFailed, NnError, UnsupportedOperation
+from wasmind.worker.lines import Lines
 from wasmind.worker.spec import MAX_REPORT, LoadFailed, Ready, Report
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TZ")
-_MAX_LINE = 4096
 _MEMORY_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "Failed to allocate memory")
+_REFUSALS: dict[str, type[NnError]] = {
+    kind.code: kind for kind in (ModelLoadFailed, InvalidEncoding, UnsupportedOperation)
+}
 _reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
@@ -81,26 +84,32 @@ async def spawn(
     """Start a process that serves `spec` on `listener`. `log` receives the lines of its standard error."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
+    output, errors = os.pipe()
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "wasmind.worker",
-            str(theirs.fileno()),
-            str(listener.fileno()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        # Not the event loop's own way: this one forks without running Python in the child, whatever the loop.
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "wasmind.worker",
+                str(theirs.fileno()),
+                str(listener.fileno()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
             pass_fds=(theirs.fileno(), listener.fileno()),
             env=_environment(),
         )
     except BaseException:
         ours.close()
+        os.close(output)
         raise
     finally:
         theirs.close()
-    return WorkerProcess(spec, process, ours, log or (lambda _line: None))
+        os.close(errors)
+    return WorkerProcess(spec, process, ours, output, log or (lambda _line: None))
 
 
 class WorkerProcess:
@@ -109,8 +118,9 @@ class WorkerProcess:
     def __init__(
         self,
         spec: WorkerSpec,
-        process: asyncio.subprocess.Process,
+        process: subprocess.Popen[bytes],
         control: socket.socket,
+        output: int,
         log: Callable[[str], None],
     ) -> None:
         self.spec = spec
@@ -119,20 +129,19 @@ class WorkerProcess:
         self._control = control
         self._log = log
         self._last_words: deque[str] = deque(maxlen=20)
+        self._lines = Lines(output, self._hear)
         self._killed_for: str | None = None
         self._stopping = False
         self._report: asyncio.Task[Report | None] = asyncio.create_task(self._read_report())
         self._ended: asyncio.Task[Death] = asyncio.create_task(self._await_end())
 
     async def ready(self) -> Ready:
-        """Wait until it serves. Raises ModelLoadFailed (or InvalidEncoding), after which the process ends."""
+        """Wait until it serves. Raises ModelLoadFailed, InvalidEncoding, UnsupportedOperation."""
         report = await asyncio.shield(self._report)
         if isinstance(report, Ready):
             return report
         if isinstance(report, LoadFailed):
-            kind = {error.code: error for error in (ModelLoadFailed, InvalidEncoding)}.get(
-                report.code, ModelLoadFailed
-            )
+            kind = _REFUSALS.get(report.code, ModelLoadFailed)
             raise kind(report.message, cause=report.cause, remedy=report.remedy)
         death = await self.wait()
         raise ModelLoadFailed(
@@ -146,6 +155,8 @@ class WorkerProcess:
     async def stop(self, drain_s: float = 10.0) -> Death:
         """Let it answer what it has accepted, for so long; then end it."""
         self._stopping = True
+        if not self._report.done():
+            self.kill("stopped while loading")
         with contextlib.suppress(OSError):
             self._control.send(b"end")
         try:
@@ -158,8 +169,7 @@ class WorkerProcess:
         """End it at once; `reason` is what `wait` then says."""
         if not self._ended.done():
             self._killed_for = self._killed_for or reason
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.kill()
 
     def usage(self) -> Usage | None:
         """What it uses; None when it has ended."""
@@ -188,8 +198,8 @@ class WorkerProcess:
             self.kill(f"killed: loading took longer than {self.spec.load_timeout_ms / 1e3:g} s")
         except (msgspec.MsgspecError, ValueError) as error:
             self.kill(f"killed: its report cannot be read ({error})")
-        except (EOFError, ConnectionError):
-            return None
+        except (EOFError, OSError):
+            return None  # it ended; `wait` tells how
         return None
 
     async def _receive(self, count: int) -> bytes:
@@ -203,27 +213,17 @@ class WorkerProcess:
         return bytes(data)
 
     async def _await_end(self) -> Death:
-        await self._read_log()
-        status = await self._process.wait()
+        await _exit_of(self.pid)
+        status = self._process.wait()
+        self._lines.close()
         if not self._report.done():
             await asyncio.wait([self._report])
         self._control.close()
         return Death(self._reason(status), status, self._stopping)
 
-    async def _read_log(self) -> None:
-        stream = self._process.stderr
-        if stream is None:
-            return
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:
-                continue  # a line without an end: what was buffered of it is gone
-            if not line:
-                return
-            text = escape(line[:_MAX_LINE].decode("utf-8", "replace").rstrip())
-            self._last_words.append(text)
-            self._log(text)
+    def _hear(self, line: str) -> None:
+        self._last_words.append(line)
+        self._log(line)
 
     def _reason(self, status: int) -> str:
         if self._killed_for:
@@ -243,6 +243,24 @@ class WorkerProcess:
         return f"{reason}: {words}" if words else reason
 
 
+async def _exit_of(pid: int) -> None:
+    """Wait for a child's end."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    descriptor = os.pidfd_open(pid)
+    loop.add_reader(descriptor, _resolve, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -257,5 +275,4 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }

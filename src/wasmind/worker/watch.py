@@ -60,11 +60,12 @@ class Watch:
         """Whether anything runs."""
         oldest = None
         for runner in self._runners:
-            if runner.calls is None:
+            calls = runner.calls
+            if calls is None:
                 continue
             oldest = min(oldest or now, runner.started)
-            runner.overdue = runner.overdue or now - runner.started > self._limit
-            if runner.overdue or runner.is_pointless(now):
+            if now - runner.started > self._limit or runner.is_pointless(now):
+                runner.aborted = calls
                 runner.execution.abort()
         self._read()
         self._wind(now, oldest)

@@ -31,8 +31,8 @@ INLINE = 4096
 MAX_INLINE = 64 << 10
 """The inline bytes of one call, all its inputs or all its outputs together."""
 
-MAX_FRAME = 256 << 10
-"""The largest frame, in bytes: inline tensors, their shapes, or the words of a framework."""
+MAX_FRAME = 1 << 20
+"""The largest frame, in bytes. No call that keeps to the limits below comes near it."""
 
 MAX_TENSORS = 1024
 """Inputs or outputs of one call."""
@@ -41,30 +41,13 @@ CANCELLED = "cancelled"
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Dims = Annotated[tuple[_Count, ...], msgspec.Meta(max_length=MAX_RANK)]
+_Shapes = Annotated[tuple[_Dims, ...], msgspec.Meta(max_length=MAX_TENSORS)]
 _Inline = Annotated[bytes, msgspec.Meta(max_length=MAX_INLINE)]
 _Words = Annotated[str, msgspec.Meta(max_length=32 << 10)]
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A frame, or a part of one."""
-
-
-class Sent(Message, frozen=True):
-    """An input. `data` is given inline, or is None and the bytes are at `offset` of the arena.
-
-    Its type is the signature's, as for an output.
-    """
-
-    dims: _Dims
-    data: _Inline | None
-    offset: _Count = 0
-
-
-class Answered(Message, frozen=True):
-    """An output: inline, or `data` is None and the bytes are in the place that the edge chose."""
-
-    dims: _Dims
-    data: _Inline | None
 
 
 class Place(Message, frozen=True):
@@ -89,15 +72,18 @@ class Hello(Message, frozen=True, tag=0):
 
 
 class Infer(Message, frozen=True, tag=1):
-    """One inference."""
+    """One inference. The types of its inputs are the signature's."""
 
     call: _Count
     """Chosen by the edge, and never used twice on a connection."""
     deadline: _Count
     """Nanoseconds of CLOCK_MONOTONIC, which both processes share."""
-    inputs: Annotated[tuple[Sent, ...], msgspec.Meta(max_length=MAX_TENSORS)]
-    places: _Places
-    """One per output; None where the size is not known or is small enough to travel inline."""
+    dims: _Shapes
+    data: Annotated[tuple[_Inline | _Count, ...], msgspec.Meta(max_length=MAX_TENSORS)]
+    """For each input its bytes, or where in the arena they are."""
+    places: _Places = ()
+    """For each output where it may be written; None where its size is not known, or it travels inline. Empty
+    where all are None."""
 
 
 class Fetch(Message, frozen=True, tag=2):
@@ -131,7 +117,9 @@ class Done(Message, frozen=True, tag=1):
     """The outputs of a call, with the time it waited in the worker and the time its batch ran."""
 
     call: _Count
-    outputs: Annotated[tuple[Answered, ...], msgspec.Meta(max_length=MAX_TENSORS)]
+    dims: _Shapes
+    data: Annotated[tuple[_Inline | None, ...], msgspec.Meta(max_length=MAX_TENSORS)]
+    """For each output its bytes, or None: they are in the place that the edge chose."""
     queue_ns: _Count
     compute_ns: _Count
     batch: _Count

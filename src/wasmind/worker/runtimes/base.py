@@ -43,12 +43,13 @@ DTYPES: dict[TensorType, np.dtype[Any]] = {
 class Execution(Protocol):
     """One inference at a time on a loaded model; each thread of a worker has one."""
 
-    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
+    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> Sequence[Array]:
         """The outputs, in the signature's order.
 
         Inputs are contiguous. Where a place is given, the output may be written there, and the place itself
-        is then returned; else the array returned is good until the next run. Raises whatever the framework
-        raises.
+        is then returned; else the array returned is good until the next run. Nobody changes either sequence
+        afterwards, so where the same two come again nothing needs to be set up, and `places` itself may be
+        returned when all outputs are in their places. Raises whatever the framework raises.
         """
 
     def abort(self) -> bool:

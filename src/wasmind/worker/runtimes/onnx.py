@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported; it starts a thread otherwise
@@ -13,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from wasmind.errors import ModelLoadFailed
+from wasmind.errors import ModelLoadFailed, UnsupportedOperation
 from wasmind.nn.signature import Dim, Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes.base import DTYPES
@@ -69,6 +68,12 @@ class Runtime:
 
     def load(self, spec: WorkerSpec) -> OnnxModel:
         """Load the model. The optimised graph stays in memory: nothing is written anywhere."""
+        if spec.target != "cpu":
+            raise UnsupportedOperation(
+                f"there is no {spec.target} for {self.name} here",
+                cause=f"it offers {', '.join(ort.get_available_providers())}",
+                remedy='set target = "cpu"',
+            )
         options = ort.SessionOptions()
         options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
@@ -104,53 +109,41 @@ class OnnxExecution:
 
     def __init__(self, session: Any, signature: Signature) -> None:
         self._session = session
-        self._binding = native.SessionIOBinding(session)
-        self._options = _run_options()
-        self._lock = threading.Lock()
-        self._running = False
-        self._direct = True
         self._inputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.inputs]
         self._outputs = [(spec.name, _NUMBERS[spec.type]) for spec in signature.outputs]
-        self._bound_inputs: list[Array | None] = [None] * len(self._inputs)
-        self._bound_outputs: list[Array | bool | None] = [False] * len(self._outputs)
+        self._direct = True
+        self._binding: Any = None
+        self._options = _run_options()
+        self._bound_inputs: list[Array | None] = []
+        self._bound_outputs: list[Array | None] = []
+        self._all_inputs: Sequence[Array] | None = None
+        self._all_places: Sequence[Array | None] | None = None
+        self._complete = False
+        self._forget()
 
-    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> list[Array]:
+    def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> Sequence[Array]:
         """Run once, on this thread."""
         if not self._direct:
             places = [None] * len(self._outputs)
         try:
-            self._execute(inputs, places)
+            if inputs is not self._all_inputs or places is not self._all_places:
+                self._bind(inputs, places)
+            self._session.run_with_iobinding(self._binding, self._options)
         except Exception as error:
             self._forget()
             if not self._direct or not any(sign in str(error) for sign in _OTHER_SHAPE):
                 raise
             self._direct = False
             return self.run(inputs, places)
-        values = None
-        outputs: list[Array] = []
-        for index, place in enumerate(places):
-            if place is None:
-                if values is None:
-                    self._values = values = self._binding.get_outputs()  # kept: the arrays look into it
-                outputs.append(_array(values[index]))
-            else:
-                outputs.append(place)
-        return outputs
-
-    def _execute(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> None:
-        self._bind(inputs, places)
-        self._running = True
-        try:
-            self._session.run_with_iobinding(self._binding, self._options)
-        finally:
-            with self._lock:
-                self._running = False
+        if self._complete:
+            return places  # type: ignore[return-value]  # none of them is None
+        self._values = values = self._binding.get_outputs()  # kept: the arrays look into it
+        return [_array(values[index]) if place is None else place for index, place in enumerate(places)]
 
     def abort(self) -> bool:
         """End the run under way: onnxruntime looks between two nodes, inside loops too."""
-        with self._lock:
-            if self._running:
-                self._options.terminate = True
+        options, self._options = self._options, _run_options()  # the next run does not see it
+        options.terminate = True
         return True
 
     def _bind(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> None:
@@ -160,23 +153,27 @@ class OnnxExecution:
                 name, number = self._inputs[index]
                 self._binding.bind_input(name, _CPU, number, array.shape, array.ctypes.data)
                 bound[index] = array
-        bound_outputs = self._bound_outputs
+        bound = self._bound_outputs
         for index, place in enumerate(places):
+            name, number = self._outputs[index]
             if place is None:
-                name = self._outputs[index][0]
                 self._binding.bind_output(name, _CPU)
-                bound_outputs[index] = None
-            elif bound_outputs[index] is not place:
-                name, number = self._outputs[index]
+                bound[index] = None
+            elif bound[index] is not place:
                 self._binding.bind_output(name, _CPU, number, place.shape, place.ctypes.data)
-                bound_outputs[index] = place
+                bound[index] = place
+        self._complete = all(place is not None for place in places)
+        # Where onnxruntime chooses the memory, it does so anew each time.
+        self._all_inputs = inputs if self._complete else None
+        self._all_places = places
 
     def _forget(self) -> None:
-        """Start afresh after a failed run, which may leave the binding or the options in any state."""
+        """Start afresh, as after a failed run, which may leave the binding or the options in any state."""
         self._binding = native.SessionIOBinding(self._session)
         self._options = _run_options()
         self._bound_inputs = [None] * len(self._inputs)
-        self._bound_outputs = [False] * len(self._outputs)
+        self._bound_outputs = [None] * len(self._outputs)
+        self._all_inputs = self._all_places = None
 
 
 def _run_options() -> native.RunOptions:
