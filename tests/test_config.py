@@ -39,6 +39,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         module = "classify.wasm"
         route = ["/classify", "/photos/*"]
         models = ["classifier"]
+        backends = ["api.example.com", "http://[::1]:9000"]
         limits = { cpu_ms = 20, memory = "64MiB" }
         """
     )
@@ -51,6 +52,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert function.module == tmp_path / "classify.wasm"
     assert function.routes == ("/classify", "/photos/*")
     assert (function.limits.cpu_ms, function.limits.memory) == (20.0, 64 << 20)
+    assert function.backends == ["api.example.com", "http://[::1]:9000"]
     assert function.limits.stack == 1 << 20, "what is not said keeps its default"
 
 
@@ -89,6 +91,10 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
         (
             {"functions": {"f": {"module": "f.wasm", "route": "/", "models": ["m"]}}},
             "no model 'm' (known: none)",
+        ),
+        (
+            {"functions": {"f": {"module": "f.wasm", "route": "/", "backends": ["ftp://x"]}}},
+            "functions.f: a backend is HOST[:PORT]",
         ),
     ],
 )

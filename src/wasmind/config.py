@@ -25,6 +25,11 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?\Z", re.ASCII)
 MODEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z", re.ASCII)
 """What a model may be called: also capital letters, since a preload directory's name is the model's."""
 
+BACKEND = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?\Z",
+    re.ASCII,
+)
+"""A function's backend; without a scheme it is https."""
 _SERVER = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\Z", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\Z", re.IGNORECASE)
 _BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -138,6 +143,8 @@ class Function(Section, frozen=True):
     args: list[str] = []
     limits: Limits = Limits()
     allow_load: bool = False
+    backends: list[str] = []
+    """Whom it may send requests to: `api.example.com`, `api.example.com:8443`, `http://10.0.0.7:9000`."""
     tenant: str = "default"
 
     @property
@@ -286,6 +293,9 @@ def _problems(config: Config) -> Iterator[str]:
             if model_name not in config.models:
                 known = ", ".join(sorted(config.models)) or "none"
                 yield f"functions.{name}: there is no model {model_name!r} (known: {known})"
+        for backend in function.backends:
+            if not BACKEND.match(backend):
+                yield f"functions.{name}: a backend is HOST[:PORT] or http://HOST[:PORT]; got {backend!r}"
 
 
 def _bad_server(server: KServe) -> Iterator[str]:

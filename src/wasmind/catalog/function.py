@@ -40,6 +40,8 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     exists for it."""
     allow_load: bool
     """Whether it may bring a model's bytes."""
+    backends: tuple[str, ...] = ()
+    """Whom it may send requests to."""
 
 
 def read_function(
@@ -61,6 +63,7 @@ def read_function(
         args=tuple(function.args),
         grants={model: _grant(name, function.tenant, model, models).id for model in function.models},
         allow_load=function.allow_load,
+        backends=tuple(function.backends),
     )
 
 

@@ -54,6 +54,8 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     grants: dict[str, str] = {}
     """The names it may give to `load_by_name`, each with the `ModelEntry.id` it means."""
     allow_load: bool = False
+    backends: tuple[str, ...] = ()
+    """Whom it may send requests to."""
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):

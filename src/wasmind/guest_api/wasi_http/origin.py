@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
+from wasmind.config import BACKEND
 from wasmind.errors import ConfigError
 
 _PORTS = {"http": 80, "https": 443}
-_BACKEND = re.compile(
-    r"(?:(https?)://)?([A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?\Z", re.ASCII
-)
 
 
 class Origin(NamedTuple):
@@ -29,14 +26,14 @@ def backend(text: str) -> Origin:
 
     Without a scheme it is https. Raises ConfigError.
     """
-    found = _BACKEND.match(text)
-    if not found or not 0 < int(found[3] or 1) <= 0xFFFF:
+    found = BACKEND.match(text)
+    if not found or not 0 < int(found["port"] or 1) <= 0xFFFF:
         raise ConfigError(
             f"{text!r} is no backend",
             remedy='give a host, such as "api.example.com" or "http://10.0.0.7:9000"',
         )
-    scheme = found[1] or "https"
-    return Origin(scheme, found[2].lower(), int(found[3] or _PORTS[scheme]))
+    scheme = found["scheme"] or "https"
+    return Origin(scheme, found["host"].lower(), int(found["port"] or _PORTS[scheme]))
 
 
 def origin_of(scheme: str, authority: str) -> Origin | None:
