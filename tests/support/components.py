@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "build" / "test-guests" / "artifacts"
-LIMITS = Limits(cpu_ms=20_000, memory=Size(4 << 30))
+LIMITS = Limits(cpu_ms=20_000, memory=Size(32 << 30))
 
 
 def tool(name: str) -> str:
