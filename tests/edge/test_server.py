@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from support.http import Answer, ask, connected, head
 from wasmind.config import Limits
-from wasmind.edge.connection import DISCARDED, MAX_HEAD, MAX_HEADERS, MAX_WAITING, WRITE_WINDOW
+from wasmind.edge.connection import DISCARDED, MAX_WAITING, WRITE_WINDOW
+from wasmind.edge.reader import MAX_HEAD, MAX_HEADERS
 from wasmind.edge.request import Head
-from wasmind.edge.server import Expiry, HttpServer
+from wasmind.edge.server import HttpServer
 from wasmind.errors import RequestError, WasmindError
 
 if TYPE_CHECKING:
@@ -513,17 +514,6 @@ async def test_connections_beyond_the_bound_are_closed() -> None:
             assert await three.ended()
         two.send(GET)
         assert (await two.answer()).status == 200
-
-
-def test_expiry_is_in_order() -> None:
-    expiry, names = Expiry(5.0), ["a", "b", "c"]
-    for now, name in enumerate(names):
-        expiry.add(name, now)  # type: ignore[arg-type]  # any object that can be a key
-    expiry.remove("b")  # type: ignore[arg-type]
-    expiry.remove("x")  # type: ignore[arg-type]
-    assert expiry.expired(4.9) == []
-    assert expiry.expired(7.0) == ["a", "c"]
-    assert expiry.expired(100.0) == []
 
 
 # --- stopping -----------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from wasmind.edge.deployment import Deployment
     from wasmind.edge.functions import Function
     from wasmind.edge.http_request import HttpRequest
-    from wasmind.edge.runs import Runs
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
     from wasmind.telemetry.logs import Logger
 
@@ -34,13 +33,11 @@ class App:
         self,
         deployment: Deployment,
         admission: Admission,
-        runs: Runs,
         figures: EdgeFigures,
         logger: Logger,
     ) -> None:
         self._deployment = deployment
         self._admission = admission
-        self._runs = runs
         self._logger = logger
         self._unrouted = figures.function("")
         self.ended = 0
@@ -94,7 +91,6 @@ class App:
     ) -> tuple[Figures, WasmindError | None]:
         """Run a guest that was admitted; what it used, and how it failed."""
         function.running += 1
-        self._runs.begin(request)
         guest: Guest[Any] | None = None
         error: WasmindError | None = None
         try:
@@ -123,7 +119,6 @@ class App:
         finally:
             if guest is not None:
                 guest.close()
-            self._runs.end(request)
             self._admission.leave(function.account.slots)
             function.running -= 1
             self._deployment.left(function)

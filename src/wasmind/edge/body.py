@@ -152,6 +152,36 @@ class RequestBody:
             )
 
 
+class NoBody:
+    """The body of a request that announces none; all such requests share one."""
+
+    __slots__ = ()
+    ended = True
+    received = 0
+
+    def allow(self, head: Head, limits: Limits) -> None:
+        """Nothing is within every limit."""
+
+    def put(self, data: bytes) -> None:
+        """Never called: the parser gives a part only of what was announced."""
+
+    def end(self) -> None:
+        """It has ended from the beginning."""
+
+    def fail(self, error: RequestError) -> None:
+        """What is complete cannot break off."""
+
+    async def receive(self) -> bytes:
+        """The end."""
+        return b""
+
+    def drop(self) -> None:
+        """There is nothing to drop."""
+
+
+NO_BODY = NoBody()
+
+
 def broken_off(received: int) -> RequestError:
     """What a reader gets when the client left before it sent all of its body."""
     return RequestError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -22,6 +23,9 @@ Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 Address: TypeAlias = tuple[str, int]
 
 VERSIONS = ("1.1", "1.0")
+
+KNOWN = 256
+"""How many paths, and hosts, are remembered: most requests are for few of them."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z").match
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)").match
@@ -51,7 +55,7 @@ class Head:
         if target[:1] != b"/":
             host, target = _absolute(target)
             headers = [(name, host if name == b"host" else value) for name, value in headers]
-        if _HOST(host) is None and (host or version == "1.1"):
+        if not _is_host(host) and (host or version == "1.1"):
             raise RequestError(
                 "the request's Host header is missing or malformed",
                 cause=f"Host: {host.decode('latin-1')!r}",
@@ -98,6 +102,11 @@ def cgi_request(head: Head, script_name: str, client: Address, server: Address) 
     )
 
 
+@lru_cache(KNOWN)
+def _is_host(host: bytes) -> bool:
+    return _HOST(host) is not None
+
+
 def _absolute(target: bytes) -> tuple[bytes, bytes]:
     """Host and path of an absolute-form target, whose host overrules the header (RFC 9112, 3.2.2)."""
     found = _ABSOLUTE(target)
@@ -107,7 +116,9 @@ def _absolute(target: bytes) -> tuple[bytes, bytes]:
     return found[1], rest if rest[:1] == b"/" else b"/" + rest
 
 
+@lru_cache(KNOWN)
 def _path(raw: bytes) -> str:
+    """Decode a target's path. Raises RequestError."""
     try:
         if b"%" not in raw:
             path = raw.decode("ascii")

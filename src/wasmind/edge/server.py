@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.edge.connection import Connection
+from wasmind.edge.reader import Readers
 
 if TYPE_CHECKING:
     import socket
@@ -50,6 +51,7 @@ class HttpServer:
         self.refused = refused
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(READ))
+        self.readers = Readers()
         self.closing = False
         """Whether each connection ends with its current response."""
         self._stopped = False
@@ -57,8 +59,7 @@ class HttpServer:
         self._most = connections
         self._server: asyncio.Server | None = None
         self._open: set[Connection] = set()
-        self._idle = Expiry(header_timeout_ms / 1000)
-        self._leaving = Expiry(LEAVE_S)
+        self._idle_s = header_timeout_ms / 1000
         self._empty = asyncio.Event()
         self._empty.set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -86,6 +87,16 @@ class HttpServer:
         """Wait until the last connection is closed."""
         await self._empty.wait()
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._open)
+
+    def cut(self) -> None:
+        """End what runs."""
+        for connection in list(self._open):
+            connection.cut()
+
     def abort(self) -> None:
         """Close what is still open, whatever it does."""
         if self._sweep is not None:
@@ -93,70 +104,33 @@ class HttpServer:
         for connection in list(self._open):
             connection.abort()
 
+    @property
+    def running(self) -> list[HttpRequest]:
+        """The requests under way."""
+        return [connection.running for connection in self._open if connection.running is not None]
+
     # --- what connections tell -----------------------------------------------------------------------------
 
     def opened(self, connection: Connection) -> None:
-        """It is there, and idle."""
+        """It is there."""
         self._open.add(connection)
         self._empty.clear()
         if len(self._open) > self._most:
             connection.abort()
-        self.idle(connection)
 
     def closed(self, connection: Connection) -> None:
         """It is gone."""
         self._open.discard(connection)
-        self._idle.remove(connection)
-        self._leaving.remove(connection)
         if not self._open:
             self._empty.set()
 
     def idle(self, connection: Connection) -> None:
         """It waits for a request's head; not for long when the server has stopped."""
-        self._idle.add(connection, self.loop.time())
         if self._stopped:
             self.loop.call_later(LAST_S, connection.end_idle)
 
-    def busy(self, connection: Connection) -> None:
-        """It has a request."""
-        self._idle.remove(connection)
-
-    def leaving(self, connection: Connection) -> None:
-        """It is being closed."""
-        self._idle.remove(connection)
-        self._leaving.add(connection, self.loop.time())
-
     def _turn(self) -> None:
         now = self.loop.time()
-        for connection in (*self._idle.expired(now), *self._leaving.expired(now)):
-            connection.expire()
-        self._sweep = self.loop.call_later(max(0.05, min(1.0, self._idle.seconds / 4)), self._turn)
-
-
-class Expiry:
-    """Connections in the order in which their time runs out; all have the same."""
-
-    __slots__ = ("_until", "seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._until: dict[Connection, float] = {}
-
-    def add(self, connection: Connection, now: float) -> None:
-        """Its time begins."""
-        self._until[connection] = now + self.seconds
-
-    def remove(self, connection: Connection) -> None:
-        """It needs no watching."""
-        self._until.pop(connection, None)
-
-    def expired(self, now: float) -> list[Connection]:
-        """Those whose time has run out; they are watched no more."""
-        found = []
-        for connection, until in self._until.items():
-            if until > now:
-                break
-            found.append(connection)
-        for connection in found:
-            del self._until[connection]
-        return found
+        for connection in list(self._open):
+            connection.expire(now - self._idle_s, now - LEAVE_S)
+        self._sweep = self.loop.call_later(max(0.05, min(1.0, self._idle_s / 4)), self._turn)

@@ -12,7 +12,6 @@ from wasmind.edge.app import App
 from wasmind.edge.deployment import Deployment
 from wasmind.edge.loads import Loads
 from wasmind.edge.models import NodeModels
-from wasmind.edge.runs import Runs
 from wasmind.edge.server import HttpServer
 from wasmind.node.messages import FromEdge, Released, Stats
 from wasmind.sandbox import Engine
@@ -31,6 +30,10 @@ LINGER_S = 0.1
 """While draining: so long each answer asks its client to close, before idle connections are closed."""
 SILENT_S = 1.0
 """While draining: so long, once nothing runs, connections are waited for that have not sent a whole head."""
+CUT_S = 1.0
+"""How long a request that is ended may take to tell its client."""
+POLL_S = 0.02
+"""How often a drain looks."""
 SPARE_CONNECTIONS = 1024
 """Connections beyond the requests at once: idle ones, and those that are told 503."""
 
@@ -51,8 +54,7 @@ class Serving:
         self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
         self.admission = Admission(node.concurrency)
         logger = logs.configure(node.log, node.log_level, process=f"edge {start.index}")
-        self.runs = Runs()
-        self.app = App(self.deployment, self.admission, self.runs, self._figures, logger)
+        self.app = App(self.deployment, self.admission, self._figures, logger)
         self._server = HttpServer(
             self.app,
             self.app.refused,
@@ -87,17 +89,25 @@ class Serving:
         self._server.closing = True
         await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
         self._server.stop()
-        closed = asyncio.create_task(self._server.wait())
-        while not closed.done() and loop.time() < ends:
-            await self.runs.idle(ends - loop.time())
-            await asyncio.wait({closed}, timeout=min(SILENT_S, max(0.0, ends - loop.time())))
-            if not self.runs:
-                break
-        cut = await self.runs.cut()
+        quiet = 0.0
+        while self._server.open and quiet < SILENT_S and loop.time() < ends:
+            await asyncio.sleep(POLL_S)
+            quiet = 0.0 if self._server.running else quiet + POLL_S
+        cut = await self._cut()
         self._server.abort()
-        await closed
+        await self._server.wait()
         await self._close()
         return cut
+
+    async def _cut(self) -> int:
+        """End what still runs, and give it a moment to tell its clients; how many requests that were."""
+        left = self._server.running
+        self._server.cut()
+        for _ in range(int(CUT_S / POLL_S)):
+            if not self._server.running:
+                break
+            await asyncio.sleep(POLL_S)
+        return len(left)
 
     async def _close(self) -> None:
         if self._ticking is not None:
@@ -120,7 +130,7 @@ class Serving:
         stats = Stats(
             generation=self.deployment.generation,
             requests=self.app.ended,
-            running=len(self.runs),
+            running=self.admission.node.taken,
             guests=self.engine.live,
         )
         self._figures.running.value, self._figures.guests.value = stats.running, stats.guests

@@ -106,7 +106,9 @@ class ResponseWriter:
                 cause=f"Content-Length is {self._head.length}, and {self._written} bytes of body came",
                 remedy="leave Content-Length out: it is added",
             )
-        await self._send_next(more=False)
+        slow = self._send(more=False) if self._sending is None else self._send_next(more=False)
+        if slow is not None:
+            await slow
 
     def abandon(self) -> None:
         """Drop what is kept and stop sending, when the guest or its client is gone."""
