@@ -158,7 +158,7 @@ class Link(asyncio.Protocol):
             for body in self._frames.feed(data):
                 message = decode_to_edge(body)
                 if message.__class__ is Done:
-                    self._done(message)  # type: ignore[arg-type]  # just asked
+                    self._done(message)
                 else:
                     self._take(message)
         except (LieError, msgspec.MsgspecError, ValueError) as error:
