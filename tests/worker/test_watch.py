@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wasmind.worker.watch import Watch
+from wasmind.worker.watch import FAULT, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def test_a_process_stuck_in_native_code_is_ended_by_the_kernel() -> None:
     """The framework never looks at its flag here: the worker's own threads cannot help."""
     script = """
 import ctypes, time
-from wasmind.worker.watch import Watch
+from wasmind.worker.watch import FAULT, Watch
 class Execution:
     def abort(self): return False
 class Runner:
@@ -139,3 +139,32 @@ ctypes.PyDLL(None).sleep(60)  # holds the interpreter's lock
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=30, capture_output=True)
     assert ended.returncode == -signal.SIGALRM, ended.stderr
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("where", ["runner", "watch"])
+def test_a_fault_of_the_worker_ends_it_with_words(where: str) -> None:
+    """A thread that dies alone would leave its calls waiting for ever."""
+    script = f"""
+import socket, threading, time
+from wasmind.worker.batcher import Line
+from wasmind.worker.server import Server
+listener, control = socket.socketpair(), socket.socketpair()
+class Runner:
+    calls = None
+    def __getattribute__(self, name):
+        if {where!r} == "watch" and name == "calls":
+            raise KeyError("nobody foresaw this")
+        return object.__getattribute__(self, name)
+    def run(self, calls):
+        raise KeyError("nobody foresaw this")
+server = Server(listener[0], control[0], [Runner()], Line(), largest=1, run_limit_ms=1000)
+server.prepare()
+if {where!r} == "runner":
+    server._queue.add(type("Call", (), {{"left": False}})())
+else:
+    server._watch.wake()
+server.serve()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=30, capture_output=True)
+    assert ended.returncode == FAULT, ended.stderr
+    assert b"nobody foresaw this" in ended.stderr

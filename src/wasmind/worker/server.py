@@ -12,7 +12,7 @@ import msgspec
 
 from wasmind.worker.call import Call, company
 from wasmind.worker.connection import BrokenConnectionError, Connection
-from wasmind.worker.watch import Watch
+from wasmind.worker.watch import Watch, die
 from wasmind.worker.wire import CANCELLED, Fetch, Hello, Infer
 
 if TYPE_CHECKING:
@@ -79,15 +79,19 @@ class Server:
             thread.join()
 
     def _work(self, runner: Runner) -> None:
+        """One thread's life. What nobody foresaw ends the process: half of one would not serve."""
         self._started.wait()
-        while True:
-            with self._leading:
-                calls = self._next()
-            if not calls:
-                return
-            if self._watch.asleep:
-                self._watch.wake()
-            runner.run(calls)
+        try:
+            while True:
+                with self._leading:
+                    calls = self._next()
+                if not calls:
+                    return
+                if self._watch.asleep:
+                    self._watch.wake()
+                runner.run(calls)
+        except BaseException:  # noqa: BLE001 - as said
+            die()
 
     def _next(self) -> list[Call]:
         """Wait for the next batch; none at the end. The caller leads."""
@@ -135,7 +139,7 @@ class Server:
     def _obey(self) -> None:
         """The parent says one thing only: end. When it is gone, nobody needs the answers."""
         if not self._control.recv(64):
-            os._exit(0)
+            os._exit(0)  # other threads may be in the middle of a run
         self._ending = True
         self._epoll.unregister(self._listener)
         self._epoll.unregister(self._control)

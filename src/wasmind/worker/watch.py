@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 _PERIOD = 0.02
 _IDLE_AFTER_NS = 1_000_000_000
+FAULT = 70
+"""The exit status after a fault of the worker itself."""
 GRACE = 1.0
 """Seconds that a run gets to end after it was told to; then the kernel ends the process."""
 
@@ -46,15 +51,18 @@ class Watch:
         self._awake.set()
 
     def _watch(self) -> None:
-        while True:
-            self._awake.wait()
-            time.sleep(_PERIOD)
-            now = time.monotonic_ns()
-            if self._look(now):
-                self._worked = now
-            elif now - self._worked > _IDLE_AFTER_NS:
-                self._awake.clear()
-                self.asleep = True
+        try:
+            while True:
+                self._awake.wait()
+                time.sleep(_PERIOD)
+                now = time.monotonic_ns()
+                if self._look(now):
+                    self._worked = now
+                elif now - self._worked > _IDLE_AFTER_NS:
+                    self._awake.clear()
+                    self.asleep = True
+        except BaseException:  # noqa: BLE001 - without a watch nothing ends a run
+            die()
 
     def _look(self, now: int) -> bool:
         """Whether anything runs."""
@@ -79,3 +87,10 @@ class Watch:
         elif self._wound:
             signal.setitimer(signal.ITIMER_REAL, 0)
         self._wound = oldest is not None
+
+
+def die() -> NoReturn:
+    """End the process because of the exception in hand; its words go where whoever watches it looks."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(FAULT)
