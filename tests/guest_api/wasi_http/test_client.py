@@ -16,7 +16,7 @@ from wasmind.component.abi.values import Err
 from wasmind.errors import ConfigError
 from wasmind.guest_api.wasi.p2.streams import InputStream
 from wasmind.guest_api.wasi_http.bodies import IncomingBody, OutgoingBody
-from wasmind.guest_api.wasi_http.client import Client, Outgoing
+from wasmind.guest_api.wasi_http.client import CONNECTIONS, Client, Outgoing
 from wasmind.guest_api.wasi_http.fields import Fields
 from wasmind.guest_api.wasi_http.messages import (
     FutureResponse,
@@ -417,6 +417,23 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     async with serving(hello, tls) as port, outgoing(f"127.0.0.1:{port}") as out:
         code = await answer(out.send(request(f"127.0.0.1:{port}", scheme="HTTPS"), RequestOptions(), print))
         assert code == "TLS-certificate-error"
+
+
+async def test_responses_that_nobody_reads_hold_no_connections() -> None:
+    async def handle(_head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe beginning")
+        await writer.drain()
+        await reader.read()
+
+    async with serving(handle) as port:
+        client = Client((f"http://127.0.0.1:{port}",))
+        for _ in range(CONNECTIONS + 10):
+            run = Outgoing(client, 1)
+            options = RequestOptions()
+            options.connect = 5 * SECOND
+            assert (await answer(run.send(request(f"127.0.0.1:{port}"), options, print))).status == 200
+            run.close()
+        await client.close()
 
 
 async def test_the_end_of_a_run_ends_its_requests() -> None:

@@ -198,3 +198,17 @@ async def test_fetching(load: Callable[..., Component]) -> None:
 async def test_a_component_that_serves_no_http(load: Callable[..., Component]) -> None:
     with pytest.raises(ProgramError, match="serves no HTTP"):
         Service(load(parse("(component)")))
+
+
+async def test_a_guest_that_ends_while_it_waits_leaves_nothing_behind(server: Served) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"some"
+        await asyncio.sleep(60)
+
+    running = asyncio.ensure_future(server.get("/echo", "POST", body=never()))
+    await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.sleep(0.001)
+    assert len(asyncio.all_tasks()) == 1

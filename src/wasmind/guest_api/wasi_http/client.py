@@ -37,6 +37,7 @@ class Client:
         """Raises ConfigError for an entry that is no backend."""
         self.backends = frozenset(map(backend, backends))
         self._transport: httpx.AsyncHTTPTransport | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def transport(self) -> httpx.AsyncHTTPTransport:
@@ -48,6 +49,13 @@ class Client:
             self._transport = httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
         return self._transport
 
+    def give_up(self, response: httpx.Response) -> None:
+        """Nobody reads a response any more: let go of its connection."""
+        if not response.is_closed:
+            task = asyncio.get_running_loop().create_task(response.aclose())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
     async def close(self) -> None:
         """Close all connections."""
         transport, self._transport = self._transport, None
@@ -58,12 +66,13 @@ class Client:
 class Outgoing:
     """The requests of one run."""
 
-    __slots__ = ("_client", "_left", "_limit", "_tasks")
+    __slots__ = ("_client", "_left", "_limit", "_responses", "_tasks")
 
     def __init__(self, client: Client, limit: int) -> None:
         self._client = client
         self._limit = self._left = limit
         self._tasks: set[asyncio.Task[IncomingResponse | Err[ErrorCode]]] = set()
+        self._responses: list[httpx.Response] = []
 
     def send(
         self, request: OutgoingRequest, options: RequestOptions, note: Callable[[str], None]
@@ -112,6 +121,7 @@ class Outgoing:
             return Err("HTTP-response-timeout")
         except (httpx.HTTPError, StreamFailure) as error:
             return Err(_code(error))
+        self._responses.append(response)
         timeout["read"] = between  # read again for each part of the body
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         return IncomingResponse(response.status_code, Fields.received(headers), _ResponseSource(response))
@@ -120,6 +130,9 @@ class Outgoing:
         """Give up what is still under way."""
         for task in self._tasks:
             task.cancel()
+        for response in self._responses:
+            self._client.give_up(response)
+        self._responses.clear()
 
 
 class _Body(httpx.AsyncByteStream):

@@ -128,4 +128,3 @@ class Exchange:
         finally:
             sender.abandon()
             host.close()
-            host.contexts = []

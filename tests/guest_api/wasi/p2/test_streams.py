@@ -161,6 +161,21 @@ async def test_a_write_that_fails_at_once() -> None:
     assert stream.room() is CLOSED
 
 
+async def test_a_guest_that_is_gone_waits_for_nothing() -> None:
+    source, sink = SlowSource(), SlowSink()
+    incoming, outgoing = InputStream(source), OutputStream(sink)
+    reading = asyncio.ensure_future(incoming.wait())
+    outgoing.write(b"x")
+    await asyncio.sleep(0)
+    incoming.abandon()
+    outgoing.abandon()
+    await reading
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
+    assert incoming.dropped
+    assert outgoing.dropped
+
+
 async def test_a_failure_nobody_asks_for_is_not_left_lying_about() -> None:
     sink = SlowSink()
     sink.error = BrokenPipeError("nobody reads")

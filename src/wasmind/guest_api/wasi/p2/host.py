@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasmind.component.abi.context import Context
 from wasmind.guest_api.host import CommandHost, Note
+from wasmind.guest_api.wasi.p2.streams import InputStream, OutputStream
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.nn.session import Session
 
@@ -16,3 +17,12 @@ class ComponentHost(CommandHost):
     def __init__(self, wasi: Wasi, nn: Session, note: Note) -> None:
         super().__init__(wasi, nn, note)
         self.contexts: list[Context] = []
+
+    def close(self) -> None:
+        """Free everything the guest held; what its streams were waiting for is given up."""
+        for cx in self.contexts:
+            for handle in cx.entries:
+                if handle is not None and isinstance(handle.representation, (InputStream, OutputStream)):
+                    handle.representation.abandon()
+        self.contexts = []
+        super().close()

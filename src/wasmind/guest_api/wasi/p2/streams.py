@@ -94,6 +94,10 @@ class InputStream:
             receiving, self._receiving = self._receiving, None
             receiving.result()
 
+    def abandon(self) -> None:
+        """The guest is gone, and waits for nothing any more."""
+        self.close()
+
     def close(self) -> None:
         """Nobody reads any more."""
         self.dropped = self._ended = True
@@ -172,6 +176,12 @@ class OutputStream:
         self.dropped = self._closed = True
         if self._passing is not None:
             self._passing.add_done_callback(_seen)
+
+    def abandon(self) -> None:
+        """The guest is gone, and waits for nothing any more."""
+        self.close()
+        if self._passing is not None:
+            self._passing.cancel()
 
     def _fail(self, error: OSError) -> Failed:
         self._closed = True
