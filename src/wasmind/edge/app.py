@@ -8,11 +8,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from wasmind.edge.journal import Journal
-from wasmind.edge.request import Head, cgi_request
+from wasmind.edge.request import Head
 from wasmind.errors import ClientGone, MethodNotAllowed, Overloaded, RouteNotFound, WasmindError
-from wasmind.guest_api.cgi import Exchange
 from wasmind.nn.session import Session
-from wasmind.sandbox import Figures, Guest
+from wasmind.sandbox import Figures
 from wasmind.telemetry.logs import failure
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from wasmind.edge.deployment import Deployment
     from wasmind.edge.functions import Function
     from wasmind.edge.http_request import HttpRequest
+    from wasmind.sandbox import Guest
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
     from wasmind.telemetry.logs import Logger
 
@@ -95,16 +95,7 @@ class App:
         error: WasmindError | None = None
         try:
             session = Session(function.models, function.limits, function.entry.tenant)
-            exchange = Exchange(
-                function.environment,
-                cgi_request(head, script_name, request.client, request.server),
-                request.body.receive,
-                request.response,
-                session,
-                journal.write,
-                journal.note,
-            )
-            guest = Guest(function.program, function.limits, exchange.host)
+            exchange, guest = function.begin(head, script_name, request, session, journal)
             if self._deployment.dev:
                 request.response.timing = Timing(session)
             await exchange.run(guest)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wasmind.edge.admission import Slots
+from wasmind.edge.request import cgi_request
 from wasmind.errors import MethodNotAllowed, ProgramError
-from wasmind.guest_api.cgi import Environment
+from wasmind.guest_api.cgi import Environment, Exchange
 from wasmind.guest_api.command import INTERFACES
-from wasmind.sandbox import Program
+from wasmind.sandbox import Guest, Program
 from wasmind.sandbox.artifact import ArtifactCache
 from wasmind.telemetry.function_log import LogBudget
 
 if TYPE_CHECKING:
+    from wasmind.edge.http_request import HttpRequest
+    from wasmind.edge.journal import Journal
     from wasmind.edge.models import FunctionModels
+    from wasmind.edge.request import Head
+    from wasmind.nn.session import Session
     from wasmind.node.messages import FunctionEntry
     from wasmind.sandbox import Engine
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
@@ -91,6 +96,21 @@ class Function:
         """Requests of this very version."""
         self.generation = 0
         """The newest snapshot that has it."""
+
+    def begin(
+        self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
+    ) -> tuple[Exchange, Guest[Any]]:
+        """A fresh sandbox for one request, and the exchange to run in it."""
+        exchange = Exchange(
+            self.environment,
+            cgi_request(head, script_name, request.client, request.server),
+            request.body.receive,
+            request.response,
+            session,
+            journal.write,
+            journal.note,
+        )
+        return exchange, Guest(self.program, self.limits, exchange.host)
 
     def check_method(self, method: str) -> None:
         """Raises MethodNotAllowed."""
