@@ -244,7 +244,7 @@ def load(path: Path) -> Config:
         raise ConfigError(
             f"cannot read {path}",
             cause=error.strerror,
-            remedy="name the file with -c FILE, or write one with `wasmind init`",
+            remedy="name the file with -c FILE, or write one: examples/double has a short one",
         ) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise ConfigError(f"{path} is not TOML", cause=str(error)) from error
