@@ -224,6 +224,22 @@ async def test_contents_that_change_after_the_answer_do_not_change_the_length(tm
         outputs.release()
 
 
+async def test_one_that_lies_at_once_each_time_is_not_asked_again_and_again(tmp_path: Path) -> None:
+    async with den(tmp_path) as (backend, place):
+        backend.open()
+        met = 0
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1.0
+        with contextlib.suppress(TimeoutError):
+            while loop.time() < end:
+                async with asyncio.timeout_at(end):
+                    liar = await place.meet(greet=False)
+                liar.say(b"\xff" * 8)
+                liar.close()
+                met += 1
+        assert 3 <= met <= 10
+
+
 async def test_silence_costs_its_caller_no_more_than_the_deadline(tmp_path: Path) -> None:
     async with den(tmp_path) as (backend, place):
         await_meeting = asyncio.create_task(place.meet(greet=False))

@@ -115,6 +115,8 @@ class Link(asyncio.Protocol):
         """How many calls may be under way; none before the worker's welcome."""
         self.queued = False
         """Calls wait for their turn, so the owner wants to hear of answers and of free memory."""
+        self.proven = False
+        """The worker has answered a call."""
         self._types = tuple(spec.type for spec in signature.outputs)
         self._nowhere: tuple[Place | None, ...] = (None,) * len(self._types)
         self._shapes = shapes
@@ -378,6 +380,7 @@ class Link(asyncio.Protocol):
     def _finish(self, call: Call) -> None:
         """The worker has answered for good: from here on it does not touch the call's memory."""
         del self.calls[call.number]
+        self.proven = True
         if call.leases:
             for lease in call.leases:
                 lease.let_go()

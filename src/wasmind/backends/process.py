@@ -62,6 +62,7 @@ class ProcessBackend:
         self._deadlines: Deadlines[Call] = Deadlines(self._expire)
         self._waiting = self._deadlines.items
         self._down = False
+        self._pause = 0.0
         if signature is not None:
             self._learn(signature)
 
@@ -154,12 +155,17 @@ class ProcessBackend:
 
     async def _connect(self) -> None:
         """Connect, however long it takes, and leave the rest to `welcomed` and `lost`."""
-        pause, longest = _RETRY_S
+        if self._pause:
+            await asyncio.sleep(self._pause)
         while not await self._try_to_connect():
             self._down = True
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
+            self._wait_longer()
+            await asyncio.sleep(self._pause)
         self._connecting = None
+
+    def _wait_longer(self) -> None:
+        shortest, longest = _RETRY_S
+        self._pause = min(2 * self._pause or shortest, longest)
 
     async def _try_to_connect(self) -> bool:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,6 +211,10 @@ class ProcessBackend:
         if self._link is link:
             self._link = None
             self._down = True
+        if link.proven:
+            self._pause = 0.0
+        else:
+            self._wait_longer()  # else one that greets with nonsense would keep this loop busy
         calls = [call for call in link.calls.values() if not call.gone]
         if lie is not None:
             for call in calls:
