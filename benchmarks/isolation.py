@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in a worker: it would start a thread
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -113,7 +115,7 @@ def echo_process() -> socket.socket:
 
 async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, calls: int) -> None:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = 1  # as in a worker
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     value = np.random.default_rng(1).random(shape, dtype=np.float32)
     address = path.with_suffix(".sock")

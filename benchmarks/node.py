@@ -85,7 +85,7 @@ def serve(workers: int = 2) -> Iterator[str]:
     words = [sys.executable, "-m", "wasmind", "serve", "-c", str(BUILD / "wasmind.toml")]
     process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
     try:
-        _await_ready(api, process)
+        await_ready(api, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -93,7 +93,7 @@ def serve(workers: int = 2) -> Iterator[str]:
         log.close()
 
 
-def _await_ready(api: int, process: subprocess.Popen[bytes]) -> None:
+def await_ready(api: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(f"the node ended with {process.returncode}; see its log in {BUILD}")

@@ -129,6 +129,7 @@ class Model(Section, frozen=True):
     shared_memory: Size = Size(64 << 20)
     when_down: Literal["wait", "fail"] = "wait"
     warm_up: bool = True
+    confinement: Literal["required", "best-effort"] = "required"
 
 
 class Function(Section, frozen=True):

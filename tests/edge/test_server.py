@@ -541,7 +541,7 @@ async def test_while_closing_each_answer_ends_its_connection() -> None:
     async with serving(App()) as (server, port), connected(port) as client:
         client.send(GET)
         assert "connection" not in (await client.answer()).headers
-        server.closing = True
+        server.close_connections()
         client.send(GET)
         assert (await client.answer()).headers["connection"] == "close"
         assert await client.ended()

@@ -52,19 +52,24 @@ class App:
         error: WasmindError | None = None
         try:
             head = Head(request.method, request.target, request.headers, request.version)
-            function, script_name = self._route(head)
-            meter = function.account.meter
-            identity = request.response.identity
-            journal = Journal(self._logger, function.name, identity, function.account.budget)
-            function.check_method(head.method)
-            request.body.allow(head, function.limits)
-            self._admission.enter(function.account.slots, function.name)
+            match = self._deployment.router.find(head.host, head.path)
+            if match is None:
+                raise _no_route(head)
+            function, script_name = match
+            account = function.account
+            meter = account.meter
+            journal = Journal(self._logger, function.name, request.response.identity, account.budget)
+            if function.methods is not None:
+                function.check_method(head.method)
+            if head.length or head.chunked:
+                request.body.allow(head, function.limits)
+            self._admission.enter(account.slots, function.name)
             figures, error = await self._run(function, script_name, head, request, journal)
         except WasmindError as refused:
             error = refused
         if error is not None:
             self._fail(error, request, journal)
-        if journal is not None:
+        if journal is not None and journal.log is not None:
             journal.close()
         self._count(meter, request.response.status or 499, perf_counter() - began, figures, error)
         if self._deployment.dev:
@@ -75,16 +80,6 @@ class App:
         self._count(self._unrouted, error.status, 0.0, _NO_FIGURES, error)
         if self._deployment.dev:
             self._logger.info("request refused", status=error.status, **failure(error))
-
-    def _route(self, head: Head) -> tuple[Function, str]:
-        match = self._deployment.router.find(head.host, head.path)
-        if match is None:
-            raise RouteNotFound(
-                "no function serves this host and path",
-                cause=f"host {head.host.decode()!r}, path {head.path!r}",
-                remedy="`wasmind functions ls` shows the routes",
-            )
-        return match
 
     async def _run(
         self, function: Function, script_name: str, head: Head, request: HttpRequest, journal: Journal
@@ -112,7 +107,8 @@ class App:
                 guest.close()
             self._admission.leave(function.account.slots)
             function.running -= 1
-            self._deployment.left(function)
+            if function.retiring:
+                self._deployment.left(function)
         return guest.figures if guest is not None else _NO_FIGURES, error
 
     def _fail(self, error: WasmindError, request: HttpRequest, journal: Journal | None) -> None:
@@ -164,6 +160,14 @@ class Timing:
             timing.queue_ns / 1e6,
             timing.compute_ns / 1e6,
         )
+
+
+def _no_route(head: Head) -> RouteNotFound:
+    return RouteNotFound(
+        "no function serves this host and path",
+        cause=f"host {head.host.decode()!r}, path {head.path!r}",
+        remedy="`wasmind functions ls` shows the routes",
+    )
 
 
 def _why_ended(request: HttpRequest) -> WasmindError | None:

@@ -10,6 +10,7 @@ from socket import SO_LINGER, SOL_SOCKET, socket
 from typing import TYPE_CHECKING, cast
 
 from wasmind.edge.body import broken_off
+from wasmind.edge.reader import MOST_FREE, Reader
 from wasmind.edge.request import request_id
 from wasmind.edge.response import Response
 from wasmind.errors import RequestError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from wasmind.edge.http_request import HttpRequest
-    from wasmind.edge.reader import Reader
     from wasmind.edge.server import HttpServer
 
 AHEAD = 8
@@ -29,6 +29,11 @@ WRITE_WINDOW = 64 << 10
 """Bytes kept for a slow client before the sender has to wait."""
 DISCARDED = 256 << 10
 """Bytes of an unread body that are still taken, so that the connection can go on."""
+LAST_S = 0.1
+"""How long a stopped server waits for one more request on a connection.
+
+It may be just accepted, or its client was not told to send no more since the response had begun before.
+"""
 TINY_PAUSE_S = 0.02
 """How long a client waits that sends its body in tiny parts."""
 
@@ -54,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         "_turn",
         "_waiting",
         "client",
+        "closing",
         "http",
         "local",
         "running",
@@ -61,6 +67,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, http: HttpServer) -> None:
         self.http = http
+        self.closing = http.closing
+        """Whether it ends with its current response."""
         self.running: HttpRequest | None = None
         """The request that is being served."""
         self._waiting: deque[HttpRequest] | None = None
@@ -95,7 +103,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         reader = self._reader
         if reader is None:
-            reader = self._reader = self.http.readers.take(self)
+            free = self.http.readers
+            reader = self._reader = free.pop() if free else Reader()
+            reader.owner = self
         try:
             if reader.feed(self.http.buffer[:nbytes]):
                 self.hold()
@@ -103,9 +113,10 @@ class Connection(asyncio.BufferedProtocol):
         except RequestError as error:
             self._refuse(error)
             return
-        if reader.between and reader.reusable:
+        if reader.latest is None and reader.reusable and reader.between:
             self._reader = None
-            self.http.readers.give(reader)
+            if len(self.http.readers) < MOST_FREE:
+                self.http.readers.append(reader)
 
     def eof_received(self) -> None:
         """The client sends no more: it is taken to have left, as browsers and proxies that cancel do."""
@@ -137,18 +148,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- one request after the other -----------------------------------------------------------------------
 
-    def check_turn(self) -> None:
-        """Whether one more request may come. Raises RequestError."""
-        if self._waiting is not None and len(self._waiting) >= MAX_WAITING:
-            raise RequestError("too many requests were sent ahead", remedy="wait for answers in between")
-
     def came(self, request: HttpRequest) -> None:
-        """A request's head has come: serve it, when its turn has come too."""
+        """A request's head has come: serve it, when its turn has come too. Raises RequestError."""
         if self.running is None:
             self._start(request)
             return
         if self._waiting is None:
             self._waiting = deque()
+        if len(self._waiting) >= MAX_WAITING:
+            raise RequestError("too many requests were sent ahead", remedy="wait for answers in between")
         self._waiting.append(request)
         if len(self._waiting) == AHEAD:
             self.hold()
@@ -183,25 +191,25 @@ class Connection(asyncio.BufferedProtocol):
         if not request.response.complete:
             self._cut_off(request.response)
             return
-        request.body.drop()
-        if not request.response.keep_alive or self._broken_off(request):
-            self._close(linger=not request.body.ended)
+        body = request.body
+        if not body.ended:
+            body.drop()
+        if not request.response.keep_alive or (not body.ended and self._broken_off(request)):
+            self._close(linger=not body.ended)
         elif self._waiting:
             if len(self._waiting) == AHEAD:
                 self.flow()
             self._start(self._waiting.popleft())
         elif self._refusal is not None:
             self._tell(self._refusal)
-        else:
-            self.http.idle(self)
+        elif self.http.stopped:
+            self.http.loop.call_later(LAST_S, self.end_idle)
 
     def _broken_off(self, request: HttpRequest) -> bool:
         """Whether the rest of an unread body makes the connection useless."""
-        body = request.body
-        if body.ended:
-            return False
         length = next((int(value) for name, value in request.headers if name == b"content-length"), None)
-        return self._refused or request.expects or length is None or length - body.received > DISCARDED
+        left = None if length is None else length - request.body.received
+        return self._refused or request.expects or left is None or left > DISCARDED
 
     def _cut_off(self, response: Response) -> None:
         """End a transfer so that its client cannot take a part for the whole."""
@@ -238,7 +246,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tell(self, error: RequestError) -> None:
         self.http.refused(error)
-        identity = request_id(self._reader.headers if self._reader is not None else ())
+        identity = request_id(self._reader.identity if self._reader is not None else b"")
         response = Response(self, identity, method=b"GET", version="1.1", keep_alive=False)
         response.problem(error, dev=False)
         self._close(linger=True)
@@ -269,11 +277,6 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     # --- what responses and bodies ask for -----------------------------------------------------------------
-
-    @property
-    def closing(self) -> bool:
-        """Whether it ends with its current response."""
-        return self.http.closing
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Send; what it returns is to be awaited before more is sent."""

@@ -67,6 +67,7 @@ class Deployment:
         self.generation, self.dev = snapshot.generation, snapshot.dev
         self._retiring.update(replaced)
         for old in replaced:
+            old.retiring = True
             self.left(old)
         self._tell()
 

@@ -76,6 +76,7 @@ class Function:
         "models",
         "name",
         "program",
+        "retiring",
         "running",
     )
 
@@ -94,6 +95,8 @@ class Function:
         self.methods = None if entry.methods is None else frozenset(entry.methods)
         self.running = 0
         """Requests of this very version."""
+        self.retiring = False
+        """Whether it is of an older snapshot, and freed with its last request."""
         self.generation = 0
         """The newest snapshot that has it."""
 
@@ -104,7 +107,7 @@ class Function:
         exchange = Exchange(
             self.environment,
             cgi_request(head, script_name, request.client, request.server),
-            request.body.receive,
+            request.body.receive if head.length or head.chunked else None,
             request.response,
             session,
             journal.write,

@@ -37,6 +37,7 @@ class HttpRequest:
         headers: list[tuple[bytes, bytes]],
         version: str,
         *,
+        identity: bytes,
         has_body: bool,
         expects: bool,
         keep_alive: bool,
@@ -50,7 +51,7 @@ class HttpRequest:
         self.body = RequestBody(connection) if has_body else NO_BODY
         self.response = Response(
             connection,
-            request_id(headers),
+            request_id(identity),
             method=method,
             version=version,
             keep_alive=keep_alive,

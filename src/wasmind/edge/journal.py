@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 class Journal:
     """Costs nothing until something is written."""
 
-    __slots__ = ("_budget", "_function", "_log", "_logger", "_request_id")
+    __slots__ = ("_budget", "_function", "_logger", "_request_id", "log")
 
     def __init__(self, logger: Logger, function: str, request_id: bytes, budget: LogBudget) -> None:
         self._logger = logger
         self._function = function
         self._request_id = request_id
         self._budget = budget
-        self._log: FunctionLog | None = None
+        self.log: FunctionLog | None = None
 
     def write(self, data: bytes) -> None:
         """Take what the guest wrote to stderr."""
-        if self._log is None:
-            self._log = FunctionLog(self._logger, self._function, self._request_id.decode(), self._budget)
-        self._log.write(data)
+        if self.log is None:
+            self.log = FunctionLog(self._logger, self._function, self._request_id.decode(), self._budget)
+        self.log.write(data)
 
     def note(self, text: str) -> None:
         """Take one line that explains something to the function's author."""
@@ -51,5 +51,5 @@ class Journal:
 
     def close(self) -> None:
         """To be called once, at the request's end."""
-        if self._log is not None:
-            self._log.close()
+        if self.log is not None:
+            self.log.close()

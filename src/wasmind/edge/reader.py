@@ -24,9 +24,10 @@ PIECES = 512
 TINY = 64
 """Bytes: a part smaller than this costs more to handle than it carries."""
 MOST_FREE = 64
+"""Readers that wait to be lent."""
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
-_BODY = _FRAMING | {b"expect"}
+_NOTED = _FRAMING | {b"expect", b"x-request-id"}
 
 
 class Reader:
@@ -36,6 +37,7 @@ class Reader:
         "_expects",
         "_has_body",
         "_headers",
+        "_identity",
         "_in_head",
         "_parser",
         "_pieces",
@@ -47,8 +49,8 @@ class Reader:
         "reusable",
     )
 
-    def __init__(self, owner: Connection) -> None:
-        self.owner = owner
+    def __init__(self) -> None:
+        self.owner: Connection
         self.latest: HttpRequest | None = None
         """The request whose body still comes."""
         self.reusable = True
@@ -56,13 +58,14 @@ class Reader:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._identity = b""
         self._size = self._pieces = 0
         self._in_head = self._has_body = self._expects = self._skip = False
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of the message that is being read, as far as they came."""
-        return self._headers
+    def identity(self) -> bytes:
+        """The `x-request-id` of the message that is being read, if it came."""
+        return self._identity
 
     @property
     def between(self) -> bool:
@@ -75,36 +78,32 @@ class Reader:
         Raises RequestError for what is no request; nothing can be read any more then.
         """
         in_head, self._pieces = self._in_head, 0
-        self._parse(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._take(error, data)
         if self._in_head:
             self._size = self._size + len(data) if in_head else 0
             if self._size > MAX_HEAD:
                 raise _head_too_large()
         return self._pieces > PIECES and len(data) < self._pieces * TINY
 
-    def _parse(self, data: memoryview | bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            raise (error.__context__ or error) from None
-        except httptools.HttpParserError as error:
-            raise RequestError("the request is malformed", cause=str(error)) from None
+    def _take(self, error: Exception, data: memoryview) -> None:
+        """The parser stopped: for good, or since the client offered to change to another protocol.
 
-    def _decline(self, rest: memoryview | bytes) -> None:
-        """Go on in HTTP/1.1 after a client offered to change to another protocol.
-
-        The parser stops there, before the body; a new one is told of the body's framing only.
+        Then it goes on in HTTP/1.1. The parser stops before the body; a new one is told of its framing only.
         """
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise (error.__context__ or error) from None
         request = self.latest
-        assert request is not None
+        if not isinstance(error, httptools.HttpParserUpgrade) or request is None:
+            raise RequestError("the request is malformed", cause=str(error)) from None
         framing = [b"%b: %b\r\n" % header for header in request.headers if header[0] in _FRAMING]
         if not request.response.keep_alive:
             framing.append(b"connection: close\r\n")
         self._parser = httptools.HttpRequestParser(self)
-        self._parse(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
-        self._parse(rest)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        self.feed(data[error.args[0] :])
 
     # --- what the parser calls -----------------------------------------------------------------------------
 
@@ -115,6 +114,7 @@ class Reader:
         self._headers = []
         self._size = 0
         self._expects = self._has_body = False
+        self._identity = b""
 
     def on_url(self, url: bytes) -> None:
         """A part of its target."""
@@ -125,9 +125,11 @@ class Reader:
         if not self._in_head:
             return
         name = name.lower()
-        if name in _BODY:
+        if name in _NOTED:
             if name == b"expect":
                 self._expects = True
+            elif name == b"x-request-id":
+                self._identity = value
             else:
                 self._has_body = True
         self._headers.append((name, value.rstrip(b" \t")))
@@ -143,18 +145,19 @@ class Reader:
         parser = self._parser
         keep_alive, self._skip = parser.should_keep_alive(), parser.should_upgrade()
         self.reusable = keep_alive and not self._skip
-        self.owner.check_turn()
-        self.latest = HttpRequest(
+        request = HttpRequest(
             self.owner,
             parser.get_method(),
             self._target,
             self._headers,
             parser.get_http_version(),
+            identity=self._identity,
             has_body=self._has_body,
             expects=self._expects,
             keep_alive=keep_alive,
         )
-        self.owner.came(self.latest)
+        self.owner.came(request)
+        self.latest = request
 
     def on_body(self, body: bytes) -> None:
         """A part of its body."""
@@ -169,28 +172,6 @@ class Reader:
         if self.latest is not None:
             self.latest.body.end()
             self.latest = None
-
-
-class Readers:
-    """Lends readers to connections."""
-
-    __slots__ = ("_free",)
-
-    def __init__(self) -> None:
-        self._free: list[Reader] = []
-
-    def take(self, owner: Connection) -> Reader:
-        """A reader at the beginning of a message."""
-        if not self._free:
-            return Reader(owner)
-        reader = self._free.pop()
-        reader.owner = owner
-        return reader
-
-    def give(self, reader: Reader) -> None:
-        """Take back a reader that is between two messages and `reusable`."""
-        if len(self._free) < MOST_FREE:
-            self._free.append(reader)
 
 
 def _head_too_large() -> HeadersTooLarge:

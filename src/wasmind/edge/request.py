@@ -79,12 +79,9 @@ class Head:
         self.length = int(length) if length is not None else 0
 
 
-def request_id(headers: Headers) -> bytes:
+def request_id(sent: bytes) -> bytes:
     """The client's `x-request-id` if harmless (1 to 128 letters, digits, `._~:/+=@-`), else a fresh one."""
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID(value) is not None:
-            return value
-    return _PREFIX % next(_numbers)
+    return sent if sent and _REQUEST_ID(sent) is not None else _PREFIX % next(_numbers)
 
 
 def cgi_request(head: Head, script_name: str, client: Address, server: Address) -> Request:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     class Writer(Protocol):
         """The connection that a response goes to."""
 
-        @property
-        def closing(self) -> bool:
-            """Whether it ends with its current response."""
+        closing: bool
+        """Whether it ends with its current response."""
 
         def write(self, data: bytes) -> Awaitable[None] | None:
             """Send; what it returns is to be awaited before more is sent."""

@@ -8,25 +8,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from wasmind.edge.connection import Connection
-from wasmind.edge.reader import Readers
+from wasmind.edge.connection import LAST_S, Connection
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
     from wasmind.edge.http_request import HttpRequest
+    from wasmind.edge.reader import Reader
     from wasmind.errors import RequestError
 
 READ = 32 << 10
 """Bytes read from a socket at once."""
 LEAVE_S = 2.0
 """How long a connection that is being closed may take to send what is left, or to stop sending."""
-LAST_S = 0.1
-"""How long a stopped server waits for one more request on a connection.
-
-It may be just accepted, or its client was not told to send no more since the response had begun before.
-"""
 BACKLOG = 4096
 
 
@@ -51,10 +46,12 @@ class HttpServer:
         self.refused = refused
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(READ))
-        self.readers = Readers()
+        self.readers: list[Reader] = []
+        """Those that no connection has now."""
         self.closing = False
         """Whether each connection ends with its current response."""
-        self._stopped = False
+        self.stopped = False
+        """Whether no more connections are accepted."""
         self._listener = listener
         self._most = connections
         self._server: asyncio.Server | None = None
@@ -72,9 +69,16 @@ class HttpServer:
         )
         self._turn()
 
+    def close_connections(self) -> None:
+        """Let each connection end with its current response, or its next one."""
+        self.closing = True
+        for connection in self._open:
+            connection.closing = True
+
     def stop(self) -> None:
         """Accept no more; close idle connections soon and the others after their current request."""
-        self.closing = self._stopped = True
+        self.stopped = True
+        self.close_connections()
         if self._server is not None:
             self._server.close()
         self.loop.call_later(LAST_S, self._end_idle)
@@ -123,11 +127,6 @@ class HttpServer:
         self._open.discard(connection)
         if not self._open:
             self._empty.set()
-
-    def idle(self, connection: Connection) -> None:
-        """It waits for a request's head; not for long when the server has stopped."""
-        if self._stopped:
-            self.loop.call_later(LAST_S, connection.end_idle)
 
     def _turn(self) -> None:
         now = self.loop.time()

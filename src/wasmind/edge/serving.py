@@ -86,7 +86,7 @@ class Serving:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
-        self._server.closing = True
+        self._server.close_connections()
         await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
         self._server.stop()
         quiet = 0.0

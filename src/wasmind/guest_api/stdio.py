@@ -158,3 +158,9 @@ class FileSink:
 
     def close(self) -> None:
         """The descriptor belongs to the process, not to the guest."""
+
+
+def seen(future: asyncio.Future[None]) -> None:
+    """Take note of how a future ended that nobody awaits any more (a done callback)."""
+    if not future.cancelled():
+        future.exception()

@@ -158,6 +158,7 @@ def _spec(record: ModelRecord) -> WorkerSpec | RemoteSpec:
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,
         warm_up=settings.warm_up,
+        confinement=settings.confinement,
     )
 
 

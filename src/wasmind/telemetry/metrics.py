@@ -50,26 +50,26 @@ class Number:
 class Distribution:
     """A histogram's values for one set of labels."""
 
-    __slots__ = ("_bounds", "_counts", "_keys", "_sum", "_written")
+    __slots__ = ("_keys", "_written", "bounds", "counts", "sum")
 
     def __init__(self, bounds: tuple[float, ...], keys: tuple[str, ...]) -> None:
         """`keys` are those of the buckets, of the one over the last bound, and of the sum."""
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
         self._keys = keys
         self._written: list[int] = []
 
     def observe(self, value: float) -> None:
         """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
 
     def write(self, file: MmapedDict) -> None:
         """Store the values if they changed."""
-        if self._counts != self._written:
-            self._written = self._counts.copy()
-            for key, value in zip(self._keys, (*self._counts, self._sum), strict=True):
+        if self.counts != self._written:
+            self._written = self.counts.copy()
+            for key, value in zip(self._keys, (*self.counts, self.sum), strict=True):
                 file.write_value(key, float(value), 0.0)
 
 

@@ -31,15 +31,10 @@ class Call(msgspec.Struct, eq=False):
     kept: tuple[Done, dict[int, bytes]] | None = None
     """The answer, and the outputs that wait for a `Fetch`."""
 
-    def answer(self, message: Done | Failed) -> None:
-        """End the call. Only the first of two answers counts: a cancellation may cross the end of a run."""
-        if self.connection.calls.pop(self.message.call, None) is not None:
-            self.connection.send(message)
-
     def fail(self, code: str, message: str, cause: str | None = None, remedy: str | None = None) -> None:
         """End the call without outputs."""
         words = [text if text is None else text[:_WORDS] for text in (message, cause, remedy)]
-        self.answer(Failed(self.message.call, code, words[0] or "", words[1], words[2]))
+        self.connection.answer(Failed(self.message.call, code, words[0] or "", words[1], words[2]))
 
     def keep(self, message: Done, outputs: dict[int, bytes]) -> None:
         """Hold outputs back until the edge gives them places."""
@@ -60,7 +55,7 @@ class Call(msgspec.Struct, eq=False):
             if place is None:
                 raise ValueError("an output was not given a place")
             self.connection.write(place, memoryview(data))
-        self.answer(message)
+        self.connection.answer(message)
 
     def cancel(self) -> None:
         """Nobody waits for it any more: what has run is forgotten, what has not will not."""

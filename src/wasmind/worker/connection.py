@@ -5,22 +5,20 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wasmind.nn.tensor import byte_length
 from wasmind.worker.arena import Mapping
-from wasmind.worker.runtimes.base import DTYPES
 from wasmind.worker.wire import VERSION, Frames, Hello, Welcome, decode_to_worker, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from wasmind.nn.tensor import TensorType
     from wasmind.worker.call import Call
     from wasmind.worker.runtimes.base import Array
-    from wasmind.worker.wire import Place, ToEdge, ToWorker
+    from wasmind.worker.wire import Done, Failed, Place, ToEdge, ToWorker
 
 READ = 64 << 10
 MAX_UNSENT = 64 << 20
@@ -43,28 +41,31 @@ class Connection:
         sock.setblocking(False)
         self.sock = sock
         self.fd = sock.fileno()
+        self._receive = sock.recv
+        self._send = sock.send
         self.calls: dict[int, Call] = {}
         """Calls that are not answered yet, and those that wait for a `Fetch`."""
         self.closed = False
         self._frames = Frames()
         self._arena: Mapping | None = None
-        self._arrays: dict[tuple[int, TensorType, tuple[int, ...]], Array] = {}
+        self._arrays: dict[tuple[int, np.dtype[Any], tuple[int, ...]], Array] = {}
         self._unsent = bytearray()
         self._sending = threading.Lock()
         self._lanes = lanes
         self._wants_write = wants_write
 
-    def read(self) -> list[ToWorker]:
+    def read(self) -> Sequence[ToWorker]:
         """The messages that have come. Raises BrokenConnectionError, MsgspecError, ValueError, OSError."""
         if self._arena is None:
             return self._greet()
         try:
-            data = self.sock.recv(READ)
+            data = self._receive(READ)
         except (BlockingIOError, InterruptedError):
-            return []
+            return ()
         if not data:
             raise BrokenConnectionError
-        return list(map(decode_to_worker, self._frames.feed(data)))
+        bodies = self._frames.feed(data)
+        return (decode_to_worker(bodies[0]),) if len(bodies) == 1 else list(map(decode_to_worker, bodies))
 
     def _greet(self) -> list[ToWorker]:
         """The first bytes carry `Hello` and the arena's descriptor."""
@@ -81,24 +82,30 @@ class Connection:
         self.send(Welcome(VERSION, self._lanes))
         return messages[1:]
 
+    def answer(self, message: Done | Failed) -> None:
+        """End a call. Only the first of two answers counts: a cancellation may cross the end of a run."""
+        if self.calls.pop(message.call, None) is not None:
+            self.send(message)
+
     def send(self, message: ToEdge) -> None:
-        """Send an answer, or keep what the edge does not take yet. Never blocks, never fails."""
+        """Send a message, or keep what the edge does not take yet. Never blocks, never fails."""
         frame = encode(message)
         with self._sending:
-            if self.closed:
-                return
-            if self._unsent:
-                self._unsent += frame
-                return
-            try:
-                sent = self.sock.send(frame)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:
-                return  # reading tells that it is broken
-            if sent < len(frame):
-                self._unsent += frame[sent:]
-                self._wants_write(self, True)
+            sent = 0
+            if not self._unsent:
+                try:
+                    sent = self._send(frame)
+                except (BlockingIOError, InterruptedError):
+                    sent = 0
+                except OSError:
+                    return  # it is closed, or reading will tell that it is broken
+            if sent != len(frame):
+                self._keep(frame[sent:])
+
+    def _keep(self, rest: bytes) -> None:
+        self._unsent += rest
+        if not self.closed:
+            self._wants_write(self, True)
 
     def flush(self) -> None:
         """Send more of what was kept. Raises BrokenConnectionError when the edge takes too little."""
@@ -119,23 +126,22 @@ class Connection:
             self.closed = True
             self.sock.close()
 
-    def array_at(self, offset: int, kind: TensorType, dims: tuple[int, ...]) -> Array:
-        """The tensor at `offset` of the arena, in place. The same one gives the same object, which is cheap
-        to bind.
+    def array_at(self, offset: int, dtype: np.dtype[Any], dims: tuple[int, ...]) -> Array:
+        """The tensor at `offset` of the arena, in place. The same gives the same object, cheap to bind.
 
         Raises ValueError if it is not within the arena.
         """
-        key = (offset, kind, dims)
+        key = (offset, dtype, dims)
         found = self._arrays.get(key)
         if found is None:
             arena = self._arena
-            length = byte_length(kind, dims)
+            length = prod(dims) * dtype.itemsize
             if arena is None or not arena.holds(offset, length):
                 raise ValueError(f"{length} bytes at {offset} are not within the arena")
             if len(self._arrays) >= _REMEMBERED:
                 self._arrays.clear()
             raw = arena.memory[offset : offset + length]
-            found = self._arrays[key] = np.frombuffer(raw, DTYPES[kind]).reshape(dims)
+            found = self._arrays[key] = np.frombuffer(raw, dtype).reshape(dims)
         return found
 
     def write(self, place: Place, data: memoryview) -> None:

@@ -46,15 +46,12 @@ class Runner:
     def run(self, calls: Sequence[Call]) -> None:
         """Run and answer these calls: together if they are several, and one by one if that fails."""
         if len(calls) > 1:
-            calls = [call for call in calls if self._is_due(call, _now())]
+            calls = [call for call in calls if self._is_due(call)]
             if self._run_together(calls):
                 return
         for call in calls:
-            began = _now()
-            if not self._is_due(call, began):
-                continue
             try:
-                if not self._run_inline(call, began):
+                if not self._run_inline(call) and self._is_due(call):
                     self._run_alone(call)
             except Exception as error:  # noqa: BLE001 - whatever the framework raises is the answer
                 self._explain(call, error)
@@ -64,14 +61,14 @@ class Runner:
         calls = self.calls
         return calls is not None and all(call.cancelled or call.message.deadline <= now for call in calls)
 
-    def _is_due(self, call: Call, now: int) -> bool:
+    def _is_due(self, call: Call) -> bool:
         """Whether somebody still waits for this call; if not, it ends here."""
-        if call.message.deadline > now and not call.cancelled:
-            return True
         if call.cancelled:
             call.fail(CANCELLED, "the call was cancelled")
-        else:
+        elif call.message.deadline <= _now():
             call.fail(InferenceTimeout.code, "the deadline passed before the inference began")
+        else:
+            return True
         return False
 
     def _execute(
@@ -91,22 +88,26 @@ class Runner:
         finally:
             self.calls = None
 
-    def _run_inline(self, call: Call, began: int) -> bool:
-        """Run one call of which everything travels inline; False for any other. The shortest way through."""
+    def _run_inline(self, call: Call) -> bool:
+        """Run a call of which everything travels inline; False, and nothing is done, for any other.
+
+        It could go the other way too. This one is short, since what it costs is all that a small model costs.
+        """
         message = call.message
         layout = self._inline.get(message.dims)
-        if layout is None or message.places:
+        began = _now()
+        if layout is None or message.places or call.cancelled or message.deadline <= began:
             return False
         for place, data in zip(layout.given_bytes, message.data, strict=True):
-            if data.__class__ is not bytes:
+            if isinstance(data, int):
                 return False
             place[:] = data
         taken = layout.taken
         if self._execute((call,), layout.given, taken) is not taken:
             return False
         inline = tuple(map(bytes, layout.taken_bytes))
-        took = _now() - self.started
-        call.answer(Done(message.call, layout.taken_dims, inline, began - call.arrived, took, 1))
+        done = Done(message.call, layout.taken_dims, inline, began - call.arrived, _now() - began, 1)
+        call.connection.answer(done)
         return True
 
     def _run_alone(self, call: Call) -> None:
@@ -115,14 +116,14 @@ class Runner:
         inputs = []
         for slot, data, dims in zip(layout.inputs, message.data, message.dims, strict=True):
             if isinstance(data, int):
-                inputs.append(connection.array_at(data, slot.type, dims))
+                inputs.append(connection.array_at(data, slot.dtype, dims))
             else:
                 inputs.append(slot.filled(data))
         places: Sequence[Place | None] = message.places or self._nowhere
         targets: list[Array | None] = []
         for slot, place in zip(layout.outputs, places, strict=True):
             if place is not None and slot.dims is not None and slot.length <= place.length:
-                targets.append(connection.array_at(place.offset, slot.type, slot.dims))
+                targets.append(connection.array_at(place.offset, slot.dtype, slot.dims))
             else:
                 targets.append(slot.array)
         outputs = self._execute((call,), inputs, targets)
@@ -181,7 +182,7 @@ class Runner:
         if missing:
             call.keep(done, missing)
         else:
-            call.answer(done)
+            call.connection.answer(done)
 
     def _explain(self, call: Call, error: Exception) -> None:
         words = str(error) or type(error).__name__
@@ -201,5 +202,5 @@ def _column(call: Call, index: int, spec: TensorSpec) -> Array:
     """One input of a call that runs in a batch."""
     data, dims = call.message.data[index], call.message.dims[index]
     if isinstance(data, int):
-        return call.connection.array_at(data, spec.type, dims)
+        return call.connection.array_at(data, DTYPES[spec.type], dims)
     return np.frombuffer(data, DTYPES[spec.type]).reshape(dims)

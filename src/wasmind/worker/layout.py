@@ -22,10 +22,10 @@ _REMEMBERED = 64
 class Slot:
     """One input or output; `dims` is None for an output whose shape the signature leaves open."""
 
-    __slots__ = ("array", "bytes", "dims", "length", "type")
+    __slots__ = ("array", "bytes", "dims", "dtype", "length")
 
     def __init__(self, kind: TensorType, dims: Dims | None) -> None:
-        self.type = kind
+        self.dtype = DTYPES[kind]
         self.dims = dims
         self.length = 0 if dims is None else byte_length(kind, dims)
         self.array: Array | None = None
@@ -33,7 +33,7 @@ class Slot:
         self.bytes: memoryview | None = None
         """Its bytes, in place."""
         if dims is not None and self.length <= INLINE:
-            self.array = np.zeros(dims, DTYPES[kind])
+            self.array = np.zeros(dims, self.dtype)
             self.bytes = bytes_of(self.array)
 
     def filled(self, data: bytes) -> Array:

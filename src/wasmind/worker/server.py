@@ -60,6 +60,7 @@ class Server:
         ]
         self._started = threading.Event()
         self._epoll = select.epoll()
+        self._poll = self._epoll.poll
         self._epoll.register(listener, select.EPOLLIN)
         self._epoll.register(control, select.EPOLLIN)
 
@@ -95,19 +96,19 @@ class Server:
 
     def _next(self) -> list[Call]:
         """Wait for the next batch; none at the end. The caller leads."""
+        queue = self._queue
         while True:
-            due = self._queue.due()
-            if due is not None:
-                self._read(due / 1e9)
-            elif not self._ending:
-                self._read(_FOREVER)
-            elif any(connection.calls for connection in self._connections.values()):
-                self._read(_LAST_CALLS)
-            else:
+            due = queue.due()
+            if due is None and self._ending and not self._is_owed():
                 return []
-            calls = self._queue.take()
+            self._read(due / 1e9 if due is not None else _LAST_CALLS if self._ending else _FOREVER)
+            calls = queue.take()
             if calls:
                 return calls
+
+    def _is_owed(self) -> bool:
+        """Whether an edge waits for an answer, or has outputs to fetch."""
+        return any(connection.calls for connection in self._connections.values())
 
     def _read_aside(self) -> None:
         """Read frames while every thread runs, so that a cancellation reaches a run under way."""
@@ -118,7 +119,7 @@ class Server:
                 self._leading.release()
 
     def _read(self, timeout: float) -> None:
-        for fd, events in self._epoll.poll(timeout):
+        for fd, events in self._poll(timeout):
             connection = self._connections.get(fd)
             if connection is not None:
                 self._handle(connection, events)
@@ -149,16 +150,13 @@ class Server:
 
     def _handle(self, connection: Connection, events: int) -> None:
         try:
-            if events & select.EPOLLOUT:
+            if events != select.EPOLLIN and events & select.EPOLLOUT:
                 connection.flush()
-                if events == select.EPOLLOUT:
-                    return
             for message in connection.read():
                 if message.__class__ is Infer:
-                    call = Call(connection, message, time.monotonic_ns())
+                    call = connection.calls[message.call] = Call(connection, message, time.monotonic_ns())
                     if self._batched:
                         call.rows, call.group = company(message)
-                    connection.calls[message.call] = call
                     self._queue.add(call)
                 else:
                     self._receive(connection, message)

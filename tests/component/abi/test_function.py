@@ -167,6 +167,20 @@ async def test_an_answer_that_is_waited_for_is_lowered_on_the_fiber() -> None:
     assert guest.data[pointer : pointer + length] == b"xxx"
 
 
+def test_an_answer_that_nobody_waits_for_is_closed() -> None:
+    """A guest may be ended between its call and the wait; a coroutine left over would be complained about."""
+
+    async def host(_guest: FakeGuest) -> int:
+        raise AssertionError("never begun")
+
+    later = imported(function(result=P.U32), host, suspends=True).call(FakeGuest())
+    later.close()
+    cancelled: list[bool] = []
+    future = type("Future", (), {"__await__": None, "cancel": lambda _: cancelled.append(True)})()
+    imported(function(result=P.U32), lambda _: future, suspends=True).call(FakeGuest()).close()
+    assert cancelled == [True]
+
+
 def test_an_answer_that_is_there_is_not_waited_for() -> None:
     made = imported(function(result=P.U32), Called(5), suspends=True)
     assert made.call(FakeGuest()) == 5

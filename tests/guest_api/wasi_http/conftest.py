@@ -11,7 +11,8 @@ from support.components import CACHE
 from wasmind.component.build import build_now
 from wasmind.component.component import Component
 from wasmind.config import Limits
-from wasmind.guest_api.wasi_http import WORLD, Client, Exchange, Request, Service
+from wasmind.guest_api.cgi import Request
+from wasmind.guest_api.wasi_http import WORLD, Client, Exchange, Service
 from wasmind.nn.session import Session
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Answer:
         self.parts: list[bytes] = []
         self.complete = False
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status, self.headers = status, dict(headers)
 
     async def body(self, chunk: bytes, more: bool) -> None:
@@ -74,8 +75,16 @@ class Served:
             assert body is not None
             return await anext(body, b"")
 
+        path, _, query = target.partition("?")
+        framing = [] if body is None else [(b"transfer-encoding", b"chunked")]
         request = Request(
-            method=method, target=target, headers=headers, authority="localhost:1", has_body=body is not None
+            method=method,
+            script_name="",
+            path_info=path,
+            target=target.encode(),
+            query=query.encode(),
+            headers=[*headers, *framing],
+            server=("localhost", 1),
         )
         session = Session(self.models, limits, "tenant")
         exchange = Exchange(

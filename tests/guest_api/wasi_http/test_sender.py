@@ -26,7 +26,7 @@ class Client:
         self.gate = gate
         self.error = error
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert self.status == 0
         self.status, self.headers = status, dict(headers)
 

@@ -15,7 +15,18 @@ from wasmind.component.abi.lower import Lowerer
 from wasmind.component.abi.strings import string_loader, string_storer
 from wasmind.component.abi.values import Value
 from wasmind.component.plan import Lift, Options
-from wasmind.component.types import Borrow, FunctionType, List, Own, Primitive, Record, Tuple, ValueType
+from wasmind.component.types import (
+    Borrow,
+    FunctionType,
+    List,
+    Option,
+    Own,
+    Record,
+    Result,
+    Tuple,
+    ValueType,
+    Variant,
+)
 from wasmind.errors import GuestTrap
 
 Arguments: TypeAlias = Callable[[Context, Flat], Sequence[Value]]
@@ -177,7 +188,5 @@ def _inner(kind: ValueType) -> Iterator[ValueType]:
             yield from parts(kind)
         case List(element):
             yield element
-        case Primitive() | Own() | Borrow():
-            pass
-        case _ if not hasattr(kind, "names"):
+        case Variant() | Option() | Result():
             yield from (each for each in payloads(kind) if each is not None)

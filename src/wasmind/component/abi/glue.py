@@ -14,10 +14,11 @@ result in memory it reads::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wasmind.component.abi.context import BUDGET, Context
+from wasmind.component.abi.later import Later
 from wasmind.component.abi.layout import Signature, flatten, placement
 from wasmind.component.abi.lift import Lifter
 from wasmind.component.abi.lower import Lowerer
@@ -39,7 +40,7 @@ def host_call(
     lends: bool,
 ) -> Callable[..., Any]:
     """Make `call(guest, *core values)`, which lifts, calls `function(guest, *values)` and lowers."""
-    objects: dict[str, object] = {"f": function, "_wait": _wait}
+    objects: dict[str, object] = {"f": function, "Later": Later}
     types = [field.type for field in kind.params]
     lines = [
         f"cx = guest.host.contexts[{context}]",
@@ -54,8 +55,11 @@ def host_call(
         arguments = "*arguments"
     lines.append(f"value = f({arguments})")
     lowered = _answer(kind.result, core, lowerer, objects)
-    if suspends:
-        lines += ['if hasattr(value, "__await__"):', f"    return _wait(value, lambda value: {lowered})"]
+    if suspends:  # lowering may call the guest, so it is done on its fiber: by what the wait gives
+        lines += [
+            'if hasattr(value, "__await__"):',
+            f"    return Later(value, lambda value: lambda: {lowered})",
+        ]
     lines.append(f"return {lowered}")
     names = ", ".join(["guest", *(f"a{at}" for at in range(len(core.params)))])
     source = f"def call({names}):\n    " + "\n    ".join(lines)
@@ -118,9 +122,3 @@ def to_memory(result: ValueType, lowerer: Lowerer) -> Callable[[Context, Value, 
         store(cx, value, pointer)
 
     return lower
-
-
-async def _wait(awaitable: Awaitable[Value], lower: Callable[[Value], Any]) -> Callable[[], Any]:
-    """Wait for a result; it is lowered on the guest's fiber, since that may call the guest."""
-    value = await awaitable
-    return lambda: lower(value)

@@ -43,7 +43,7 @@ class Exchange:
         self,
         environment: Environment,
         request: Request,
-        receive: Receive,
+        receive: Receive | None,
         response: Response,
         session: Session,
         log: Callable[[bytes], object],
@@ -51,7 +51,7 @@ class Exchange:
     ) -> None:
         self._writer = ResponseWriter(response, request.method)
         wasi = Wasi(
-            stdin=BodySource(receive if request.has_body else None),
+            stdin=BodySource(receive if receive is not None and request.has_body else None),
             stdout=self._writer,
             stderr=LogSink(log),
             arguments=environment.arguments,

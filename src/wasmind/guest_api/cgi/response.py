@@ -14,6 +14,7 @@ from typing import Protocol
 from wasmind.errors import MalformedResponse
 from wasmind.guest_api.cgi import head
 from wasmind.guest_api.cgi.head import Head
+from wasmind.guest_api.stdio import seen
 
 WINDOW = 64 << 10
 """Bytes kept before the guest has to wait for the client."""
@@ -117,7 +118,7 @@ class ResponseWriter:
         self._size = 0
         if self._sending is not None:
             self._sending.cancel()
-            self._sending.add_done_callback(_retrieve)
+            self._sending.add_done_callback(seen)
             self._sending = None
 
     def _read_head(self) -> bool:
@@ -184,8 +185,3 @@ class ResponseWriter:
             cause="no empty line ends the header lines",
             remedy="write an empty line between headers and body",
         )
-
-
-def _retrieve(task: asyncio.Future[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # seen: nobody is left to hear of it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from wasmind.guest_api.stdio import Sink, Source
+from wasmind.guest_api.stdio import Sink, Source, seen
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -67,9 +67,4 @@ class Wasi:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading[1].cancel()
-            reading[1].add_done_callback(_seen)
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # nobody is left to hear of it
+            reading[1].add_done_callback(seen)

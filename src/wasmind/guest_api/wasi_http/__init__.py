@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmind.guest_api.wasi_http.client import Client
-from wasmind.guest_api.wasi_http.exchange import Exchange, Request, Service
+from wasmind.guest_api.wasi_http.exchange import Exchange, Service
 from wasmind.guest_api.wasi_http.interfaces import INTERFACES, WORLD
 
-__all__ = ["INTERFACES", "WORLD", "Client", "Exchange", "Request", "Service"]
+__all__ = ["INTERFACES", "WORLD", "Client", "Exchange", "Service"]

@@ -10,6 +10,7 @@ from functools import lru_cache
 import httpx
 
 from wasmind.component.abi.values import Err
+from wasmind.guest_api.cgi.body import BodySource
 from wasmind.guest_api.wasi.p2.streams import StreamFailure
 from wasmind.guest_api.wasi_http.bodies import ErrorCode
 from wasmind.guest_api.wasi_http.fields import Fields
@@ -20,7 +21,6 @@ from wasmind.guest_api.wasi_http.messages import (
     RequestOptions,
 )
 from wasmind.guest_api.wasi_http.origin import Origin, backend, origin_of
-from wasmind.nn.tensor import Buffer
 
 TIMEOUT = 600.0
 """Seconds each phase of a request may take at most; the run's own deadline is shorter."""
@@ -124,7 +124,7 @@ class Outgoing:
         self._responses.append(response)
         timeout["read"] = between  # read again for each part of the body
         headers = [(name.lower(), value) for name, value in response.headers.raw]
-        return IncomingResponse(response.status_code, Fields.received(headers), _ResponseSource(response))
+        return IncomingResponse(response.status_code, Fields.received(headers), _source(response))
 
     def close(self) -> None:
         """Give up what is still under way."""
@@ -160,45 +160,23 @@ class _Body(httpx.AsyncByteStream):
         self._pipe.abandon()
 
 
-class _ResponseSource:
-    """A response's body (a `stdio.Source`), received when the guest reads."""
+def _source(response: httpx.Response) -> BodySource:
+    """A response's body, received when the guest reads."""
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    parts = aiter(stream)
 
-    __slots__ = ("_ended", "_part", "_parts", "_position", "_response", "terminal")
-
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        stream = response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)
-        self._parts = aiter(stream)
-        self._part = b""
-        self._position = 0
-        self._ended = False
-        self.terminal = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether bytes, or the end, are at hand."""
-        return self._ended or self._position < len(self._part)
-
-    def take(self, limit: int) -> Buffer | None:
-        """Give what is at hand."""
-        start = self._position
-        if start >= len(self._part):
-            return b"" if self._ended else None
-        self._position = min(start + limit, len(self._part))
-        return memoryview(self._part)[start : self._position]
-
-    async def wait(self) -> None:
-        """Receive the next part. Raises StreamFailure."""
+    async def receive() -> bytes:
         try:
-            self._part = await anext(self._parts)
-            self._position = 0
-        except StopAsyncIteration:
-            self._ended = True
-            await self._response.aclose()
+            async for part in parts:
+                if part:
+                    return part
         except httpx.HTTPError as error:
-            self._ended = True
             raise StreamFailure(f"the response broke off: {error}", _code(error)) from error
+        await response.aclose()
+        return b""
+
+    return BodySource(receive)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """One request served by one run of a component that exports `wasi:http/incoming-handler`.
 
-The edge does this::
+The edge does this, with the same request and response as for a command (`cgi.Exchange`)::
 
     component = Component.load(engine, built, wasi_http.WORLD)              # once per deployed function
     service = Service(component, environ)
@@ -11,47 +11,33 @@ The edge does this::
     try:
         await exchange.run(guest)
     except WasmindError as error:
-        # `exchange.started` tells whether the client has the head already, as with `cgi.Exchange`
+        # `exchange.started` tells whether the client has the head already
     finally:
         guest.close()
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from wasmind.component.component import Component
 from wasmind.errors import ProgramError, WasmindError
 from wasmind.guest_api.cgi.body import BodySource, Receive
 from wasmind.guest_api.cgi.exchange import LogSink
+from wasmind.guest_api.cgi.request import Request
+from wasmind.guest_api.cgi.response import Response
 from wasmind.guest_api.host import Note
 from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.guest_api.wasi_http.client import Client, Outgoing
 from wasmind.guest_api.wasi_http.host import HttpHost
 from wasmind.guest_api.wasi_http.messages import IncomingRequest, ResponseOutparam
-from wasmind.guest_api.wasi_http.sender import Response, Sender
+from wasmind.guest_api.wasi_http.sender import Sender
 from wasmind.nn.session import Session
 from wasmind.sandbox import Guest
 
 HANDLER = "wasi:http/incoming-handler@0.2.0"
-
-
-class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One request, as the edge has it after routing."""
-
-    method: str
-    target: str
-    """The path and query as they were sent."""
-    headers: Sequence[tuple[bytes, bytes]]
-    """Names in lower case, as ASGI gives them."""
-    authority: str
-    """The Host header, or the server's name and port: some engines end a guest without one."""
-    scheme: str = "http"
-    has_body: bool = False
 
 
 class Service:
@@ -94,9 +80,9 @@ class Exchange:
         self._sender = Sender(response, request.method)
         self._request = IncomingRequest(
             request.method,
-            request.target,
+            request.target.decode("latin-1"),
             request.scheme,
-            request.authority,
+            _authority(request),
             request.headers,
             BodySource(receive if request.has_body else None),
         )
@@ -128,3 +114,12 @@ class Exchange:
         finally:
             sender.abandon()
             host.close()
+
+
+def _authority(request: Request) -> str:
+    """The Host header, or where the server listens: some language runtimes end a guest without one."""
+    for name, value in request.headers:
+        if name == b"host" and value:
+            return value.decode("latin-1")
+    host, port = request.server
+    return f"{host}:{port}"

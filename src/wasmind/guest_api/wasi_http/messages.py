@@ -30,10 +30,24 @@ def method_of(name: str) -> Named:
     return name.lower() if name in _METHODS else ("other", name)
 
 
-class IncomingRequest:
+class IncomingMessage:
+    """What requests and responses that come in have in common: a body, given once."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source) -> None:
+        self._source: Source | None = source
+
+    def consume(self) -> IncomingBody | Err[None]:
+        """The body; once."""
+        source, self._source = self._source, None
+        return TAKEN if source is None else IncomingBody(source)
+
+
+class IncomingRequest(IncomingMessage):
     """The request that the guest serves."""
 
-    __slots__ = ("_body", "_fields", "_headers", "authority", "method", "path_with_query", "scheme")
+    __slots__ = ("_fields", "_headers", "authority", "method", "path_with_query", "scheme")
 
     def __init__(
         self,
@@ -45,13 +59,13 @@ class IncomingRequest:
         source: Source,
     ) -> None:
         """`headers` are as the server gives them: names in lower case."""
+        super().__init__(source)
         self.method = method_of(method)
         self.path_with_query = target
         self.scheme: Named = scheme.upper()
         self.authority = authority
         self._headers = headers
         self._fields: Fields | None = None
-        self._body: Source | None = source
 
     @property
     def headers(self) -> Fields:
@@ -60,26 +74,16 @@ class IncomingRequest:
             self._fields = Fields.received(self._headers)
         return self._fields
 
-    def consume(self) -> IncomingBody | Err[None]:
-        """The body; once."""
-        body, self._body = self._body, None
-        return TAKEN if body is None else IncomingBody(body)
 
-
-class IncomingResponse:
+class IncomingResponse(IncomingMessage):
     """A response to a request of the guest."""
 
-    __slots__ = ("_body", "headers", "status")
+    __slots__ = ("headers", "status")
 
     def __init__(self, status: int, headers: Fields, source: Source) -> None:
+        super().__init__(source)
         self.status = status
         self.headers = headers
-        self._body: IncomingBody | None = IncomingBody(source)
-
-    def consume(self) -> IncomingBody | Err[None]:
-        """The body; once."""
-        body, self._body = self._body, None
-        return TAKEN if body is None else body
 
 
 class OutgoingMessage:

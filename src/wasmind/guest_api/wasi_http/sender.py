@@ -7,25 +7,15 @@ one is streamed: what was written goes out when the guest flushes, fills the win
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Protocol
 
 from wasmind.component.abi.values import Err
 from wasmind.errors import MalformedResponse
+from wasmind.guest_api.cgi.response import Response
+from wasmind.guest_api.stdio import seen
 from wasmind.guest_api.wasi_http.bodies import ErrorCode
 from wasmind.guest_api.wasi_http.messages import OutgoingResponse
 
 _BODILESS = frozenset((204, 304))
-
-
-class Response(Protocol):
-    """Where a response goes; the edge implements it."""
-
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> Awaitable[None]:
-        """Send the head. Without `content-length` the server frames the body. Names are in lower case."""
-
-    def body(self, chunk: bytes, more: bool) -> Awaitable[None]:
-        """Send a part of the body; returns when there is room for more. The last call has `more` False."""
 
 
 class Sender:
@@ -91,7 +81,7 @@ class Sender:
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-            self._task.add_done_callback(_seen)
+            self._task.add_done_callback(seen)
         if isinstance(self._answer, OutgoingResponse):
             self._answer.pipe.abandon()
 
@@ -118,12 +108,14 @@ class Sender:
                 headers = answer.headers.wire()
                 if complete and pipe.length is None and not silent:
                     headers.append((b"content-length", b"%d" % len(chunk)))
-                await self._response.start(answer.status, headers)
+                self._response.start(answer.status, headers)
             if pipe.ended and not complete:
                 break
             if complete or (chunk and not silent):
                 self.sent = complete
-                await self._response.body(b"" if silent else chunk, not complete)
+                slow = self._response.body(b"" if silent else chunk, not complete)
+                if slow is not None:
+                    await slow
         self._task = None
 
 
@@ -136,8 +128,3 @@ def _no_response(answer: Err[ErrorCode] | None) -> MalformedResponse:
         )
     code = answer.value if isinstance(answer.value, str) else f"{answer.value[0]} {answer.value[1]}"
     return MalformedResponse("the function answered with an error", cause=f"its error-code is {code}")
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # nobody is left to hear of it

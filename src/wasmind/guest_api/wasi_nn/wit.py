@@ -6,16 +6,18 @@ representation is its handle in the guest's `nn.Session`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from wasmind.component.abi.later import Later
 from wasmind.component.abi.values import Err
 from wasmind.component.interface import WitInterface
 from wasmind.component.types import EnumType, List, Own, Primitive, Result, Tuple
-from wasmind.errors import GuestError, NnCode, UnsupportedOperation, WasmindError
+from wasmind.errors import GuestError, NnCode, WasmindError
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.tensor import TensorType
+from wasmind.nn.validation import CARRIERS
 
 if TYPE_CHECKING:
     from wasmind.guest_api.wasi.p2.host import ComponentHost
@@ -43,13 +45,9 @@ TYPES: dict[str, TensorType] = {
 }
 """`tensor-type`: not the numbers of WITX."""
 
-_NAMES: dict[TensorType, str] = {kind: name for name, kind in TYPES.items()} | {
-    TensorType.BOOL: "U8",
-    TensorType.I8: "U8",
-    TensorType.U32: "I32",
-    TensorType.U64: "I64",
-}
-"""How an output's type is called; those that wasi-nn cannot name go by one of the same size."""
+_OWN_NAMES = {kind: name for name, kind in TYPES.items()}
+_NAMES = {kind: _OWN_NAMES[carrier] for kind, carrier in CARRIERS.items()} | _OWN_NAMES
+"""How an output's type is called: those that WIT does not name go by the one that carries their bits."""
 
 _STRING, _BYTES = Primitive.STRING, List(Primitive.U8)
 _DIMENSIONS, _TYPE = List(Primitive.U32), EnumType(tuple(TYPES))
@@ -136,16 +134,25 @@ def _fallible(function: F) -> F:
             answer = function(*arguments)
         except WasmindError as error:
             return failure(error)
-        return _awaited(answer) if hasattr(answer, "__await__") else answer
+        return _Awaited(answer, _same) if hasattr(answer, "__await__") else answer
 
     return guarded  # type: ignore[return-value]  # the same parameters
 
 
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    try:
-        return await answer
-    except WasmindError as error:
-        return failure(error)
+def _same(answer: Any) -> Any:
+    return answer
+
+
+class _Awaited(Later):
+    """An answer that is waited for, with errors answered instead of raised."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            return (yield from super().__await__())
+        except WasmindError as error:
+            return failure(error)
 
 
 # --- tensors ----------------------------------------------------------------------------------------------
@@ -169,15 +176,7 @@ def dimensions(guest: Guest[ComponentHost], handle: int) -> tuple[int, ...]:
 @tensor.method(TENSOR, "ty", result=_TYPE)
 def ty(guest: Guest[ComponentHost], handle: int) -> str:
     """Tell its element type."""
-    kind = guest.host.nn.tensor(handle).type
-    name = _NAMES.get(kind)
-    if name is None:
-        raise UnsupportedOperation(
-            f"a tensor of {kind} has no type in wasi-nn",
-            cause=f"wasi-nn names {', '.join(map(str, TYPES.values()))}",
-            remedy="convert the model's output to one of these",
-        )
-    return name
+    return _NAMES[guest.host.nn.tensor(handle).type]
 
 
 @tensor.method(TENSOR, "data", result=_BYTES)

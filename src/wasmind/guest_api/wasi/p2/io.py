@@ -9,15 +9,13 @@ from wasmind.component.abi.values import Err
 from wasmind.component.interface import WitInterface
 from wasmind.component.types import Borrow, Case, List, Own, Primitive, Result, Variant
 from wasmind.errors import GuestTrap, LimitExceeded
-from wasmind.guest_api.wasi.p2.pollable import Always, Pollable, ready_ones, wait_any
+from wasmind.guest_api.wasi.p2.pollable import Pollable, ready_ones, wait_any
 from wasmind.guest_api.wasi.p2.streams import (
     ROOM,
     Failed,
     InputStream,
     IoError,
     OutputStream,
-    Readable,
-    Writable,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ MAX_POLLABLES = 4096
 BLOCKING_WRITE = 4096
 """Bytes of one blocking-write-and-flush, and of one blocking-write-zeroes-and-flush (streams.wit)."""
 
-_ALWAYS = Always()
 _U64, _BYTES = Primitive.U64, List(Primitive.U8)
 
 # --- error ------------------------------------------------------------------------------------------------
@@ -140,7 +137,7 @@ async def blocking_skip(guest: Guest[ComponentHost], stream: InputStream, length
 @streams.method(INPUT_STREAM, "subscribe", result=Own(POLLABLE))
 def subscribe_input(_guest: Guest[ComponentHost], stream: InputStream) -> Pollable:
     """Make a pollable that is ready when there is something to read."""
-    return Readable(stream)
+    return stream
 
 
 @streams.method(OUTPUT_STREAM, "check-write", result=_COUNT)
@@ -197,7 +194,7 @@ async def _write_later(stream: OutputStream, contents: bytes) -> Failed | None:
 @streams.method(OUTPUT_STREAM, "subscribe", result=Own(POLLABLE))
 def subscribe_output(_guest: Guest[ComponentHost], stream: OutputStream) -> Pollable:
     """Make a pollable that is ready when there is room to write."""
-    return _ALWAYS if stream.ready else Writable(stream)
+    return stream
 
 
 @streams.method(OUTPUT_STREAM, "write-zeroes", {"len": _U64}, _DONE)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from wasmind.component.abi.values import Err
 from wasmind.errors import GuestTrap
-from wasmind.guest_api.stdio import Sink, Source
+from wasmind.guest_api.stdio import Sink, Source, seen
 from wasmind.guest_api.wasi.p2.pollable import Pollable
 from wasmind.nn.tensor import Buffer
 
@@ -42,8 +42,8 @@ Failed: TypeAlias = Err[object]
 CLOSED: Failed = Err("closed")
 
 
-class InputStream:
-    """An `input-stream`. Once it has ended or failed, it answers `closed`."""
+class InputStream(Pollable):
+    """An `input-stream`, ready when there are bytes, the end or an error. After that it answers `closed`."""
 
     __slots__ = ("_ended", "_receiving", "_source", "dropped")
 
@@ -103,11 +103,11 @@ class InputStream:
         self.dropped = self._ended = True
         if self._receiving is not None:
             self._receiving.cancel()
-            self._receiving.add_done_callback(_seen)
+            self._receiving.add_done_callback(seen)
 
 
-class OutputStream:
-    """An `output-stream`. It has no room while its reader is a window behind; a failure closes it."""
+class OutputStream(Pollable):
+    """An `output-stream`, ready when its reader is less than a window behind. A failure closes it."""
 
     __slots__ = ("_closed", "_passing", "_sink", "dropped")
 
@@ -175,7 +175,7 @@ class OutputStream:
         """Nobody writes any more; what was written goes its way."""
         self.dropped = self._closed = True
         if self._passing is not None:
-            self._passing.add_done_callback(_seen)
+            self._passing.add_done_callback(seen)
 
     def abandon(self) -> None:
         """The guest is gone, and waits for nothing any more."""
@@ -188,47 +188,6 @@ class OutputStream:
         return failed(error)
 
 
-class Readable(Pollable):
-    """Ready when a stream can be read."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: InputStream) -> None:
-        self._stream = stream
-
-    @property
-    def ready(self) -> bool:
-        """Whether there are bytes, the end, or an error."""
-        return self._stream.ready
-
-    def wait(self) -> Awaitable[object]:
-        """Wait for them."""
-        return self._stream.wait()
-
-
-class Writable(Pollable):
-    """Ready when a stream has room."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: OutputStream) -> None:
-        self._stream = stream
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is room, or an error."""
-        return self._stream.ready
-
-    def wait(self) -> Awaitable[object]:
-        """Wait for it."""
-        return self._stream.wait()
-
-
 def failed(error: OSError) -> Failed:
     """The `last-operation-failed` that an error is."""
     return Err(("last-operation-failed", IoError(str(error), getattr(error, "detail", None))))
-
-
-def _seen(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()  # nobody is left to hear of it
