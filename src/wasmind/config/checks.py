@@ -1,0 +1,80 @@
+"""What is wrong with settings that have the right types."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wasmind.config.file import Config
+    from wasmind.config.function import Function
+    from wasmind.config.model import KServe
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?\Z", re.ASCII)
+"""What a function or a tenant may be called."""
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z", re.ASCII)
+"""What a model may be called: also capital letters, since a preload directory's name is the model's."""
+
+BACKEND = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?\Z",
+    re.ASCII,
+)
+"""A function's backend; without a scheme it is https."""
+_SERVER = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\Z", re.ASCII)
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Say each wrong setting, with its place in the file."""
+    yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
+    yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
+    for name, model in config.models.items():
+        if (model.path is None) == (model.kserve is None):
+            yield f"models.{name}: give either `path` (served here) or `kserve` (served elsewhere)"
+        if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
+            yield f"models.{name}: instances, threads and batch.max_size are at least 1"
+        if model.kserve is not None:
+            yield from (f"models.{name}.kserve: {problem}" for problem in _bad_server(model.kserve))
+    yield from _bad_routes(config.functions)
+    for name, function in config.functions.items():
+        for model_name in function.models:
+            if model_name not in config.models:
+                known = ", ".join(sorted(config.models)) or "none"
+                yield f"functions.{name}: there is no model {model_name!r} (known: {known})"
+        for backend in function.backends:
+            if not BACKEND.match(backend):
+                yield f"functions.{name}: a backend is HOST[:PORT] or http://HOST[:PORT]; got {backend!r}"
+
+
+def _bad_server(server: KServe) -> Iterator[str]:
+    if not server.urls:
+        yield "give at least one `url`"
+    for url in server.urls:
+        if not _SERVER.match(url):
+            yield f"a url is http://HOST[:PORT] or https://HOST[:PORT], with a path if need be; got {url!r}"
+    if server.concurrency < 1:
+        yield "`concurrency` is at least 1"
+    if (server.cert is None) != (server.key is None):
+        yield "`cert` and `key` go together"
+
+
+def _bad_names(kind: str, names: Iterable[str], pattern: re.Pattern[str], letters: str) -> Iterator[str]:
+    for name in names:
+        if not pattern.match(name):
+            yield f"{kind}.{name}: a name is 1 to 128 of {letters}, the first and last a letter or digit"
+
+
+def _bad_routes(functions: dict[str, Function]) -> Iterator[str]:
+    taken: dict[tuple[str | None, str], str] = {}
+    for name, function in functions.items():
+        for route in function.routes:
+            if not route.startswith("/") or "*" in route.removesuffix("/*"):
+                yield (
+                    f'functions.{name}: a route begins with "/", and "*" may only be its last segment; '
+                    f"got {route!r}"
+                )
+            other = taken.setdefault((function.host, route), name)
+            if other != name:
+                yield f"functions.{name}: the route {route!r} already belongs to functions.{other}"

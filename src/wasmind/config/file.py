@@ -1,0 +1,114 @@
+"""The whole file: read, typed, checked, its paths resolved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from wasmind.config.checks import problems
+from wasmind.config.function import Function, Limits
+from wasmind.config.model import KServe, Model
+from wasmind.config.node import Node
+from wasmind.config.preload import preloaded
+from wasmind.config.section import Section, Size
+from wasmind.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=Section)
+
+
+class Config(Section, frozen=True):
+    """A whole node."""
+
+    node: Node = Node()
+    models: dict[str, Model] = {}
+    functions: dict[str, Function] = {}
+    preload: list[str] = []
+    """More models, told as to other hosts (see `preloaded`). Reading the file moves them into `models`."""
+
+    @property
+    def stack(self) -> int:
+        """Bytes of stack for every guest: the most that a function asks for, as all guests share it."""
+        asked = (function.limits.stack for function in self.functions.values())
+        return int(max(asked, default=Limits().stack))
+
+
+def load(path: Path) -> Config:
+    """Read `path`. Raises ConfigError, which names the place in the file."""
+    try:
+        raw = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}",
+            cause=error.strerror,
+            remedy="name the file with -c FILE, or write one: examples/double has a short one",
+        ) from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(f"{path} is not TOML", cause=str(error)) from error
+    return parse(raw, path.parent.resolve(), str(path))
+
+
+def parse(raw: Any, base: Path, source: str = "the configuration") -> Config:
+    """Type and check decoded settings; relative paths are taken from `base`. Raises ConfigError."""
+    try:
+        config = msgspec.convert(raw, Config, dec_hook=_decode_hook, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source} has a wrong setting", cause=str(error)) from error
+    config, unread = _with_preloaded(config, base)
+    wrong = [*unread, *problems(config)]
+    if wrong:
+        raise ConfigError(f"{source} has {len(wrong)} wrong setting(s)", cause="; ".join(wrong))
+    return _resolved(config, base)
+
+
+def _with_preloaded(config: Config, base: Path) -> tuple[Config, list[str]]:
+    models, wrong = dict(config.models), []
+    for text in config.preload:
+        try:
+            name, model = preloaded(text, base)
+        except ValueError as error:
+            wrong.append(f"preload {text!r}: {error}")
+            continue
+        if models.setdefault(name, model) is not model:
+            wrong.append(f"preload {text!r}: there is another model of the name {name!r}")
+    return msgspec.structs.replace(config, models=models), wrong
+
+
+def _resolved(config: Config, base: Path) -> Config:
+    def within(path: Path | None) -> Path | None:
+        return None if path is None else base / path.expanduser()
+
+    def replaced(section: Settings, **changes: Any) -> Settings:
+        return msgspec.structs.replace(section, **changes)
+
+    def server(at: KServe | None) -> KServe | None:
+        if at is None:
+            return None
+        files = ("token_file", "ca", "cert", "key")
+        return replaced(at, **{name: within(getattr(at, name)) for name in files})
+
+    def model(one: Model) -> Model:
+        return replaced(
+            one,
+            path=within(one.path),
+            weights=within(one.weights),
+            labels=within(one.labels),
+            kserve=server(one.kserve),
+        )
+
+    return replaced(
+        config,
+        node=replaced(config.node, state=within(config.node.state)),
+        models={n: model(m) for n, m in config.models.items()},
+        functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
+        preload=[],
+    )
+
+
+def _decode_hook(kind: type, value: Any) -> Any:
+    if kind is Size:
+        return Size.parse(value)
+    if issubclass(kind, Path) and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no reader for {kind.__name__}")  # a new field type without its reader

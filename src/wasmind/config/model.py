@@ -1,0 +1,67 @@
+"""`[models.NAME]`: a named model, served here or elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from wasmind.config.section import Section, Size
+
+Encoding = Literal["autodetect", "openvino", "onnx", "tensorflow", "pytorch", "tensorflowlite", "ggml"]
+Runtime = Literal["onnx", "openvino", "tflite", "pytorch", "tensorflow", "ggml"]
+Target = Literal["cpu", "gpu", "tpu"]
+
+
+class Batch(Section, frozen=True):
+    """Dynamic batching: the largest batch, and how long to wait for it."""
+
+    max_size: int = 1
+    max_delay_ms: float = 0.0
+
+
+class KServe(Section, frozen=True):
+    """Where a remote model is served, by the Open Inference Protocol v2."""
+
+    url: str | list[str]
+    model: str
+    version: str | None = None
+    protocol: Literal["rest", "grpc"] = "rest"
+    concurrency: int = 256
+    token_file: Path | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers, each of which has the model."""
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+
+class Model(Section, frozen=True):
+    """A named model: `load_by_name(name)`.
+
+    `path` is a file, or the directory of one model. `weights` is for an OpenVINO model whose weights do not
+    stand beside it under its own name.
+    """
+
+    path: Path | None = None
+    weights: Path | None = None
+    kserve: KServe | None = None
+    encoding: Encoding = "autodetect"
+    runtime: Runtime | None = None
+    target: Target = "cpu"
+    instances: int = 1
+    threads: int = 1
+    batch: Batch = Batch()
+    labels: Path | None = None
+    description: str = ""
+    scope: str = "shared"
+    deadline_ms: float = 30_000.0
+    load_timeout_ms: float = 120_000.0
+    memory: Size = Size(4 << 30)
+    queue: int = 20_000
+    shared_memory: Size = Size(64 << 20)
+    when_down: Literal["wait", "fail"] = "wait"
+    warm_up: bool = True
+    confinement: Literal["required", "best-effort"] = "required"
