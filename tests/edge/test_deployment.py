@@ -8,9 +8,9 @@ import pytest
 
 from support.edges import function, snapshot
 from wasmind.edge.deployment import Deployment
-from wasmind.edge.loads import Loads
-from wasmind.edge.models import NodeModels
 from wasmind.errors import MethodNotAllowed, ProgramError
+from wasmind.models.loads import Loads
+from wasmind.models.node import NodeModels
 from wasmind.telemetry.figures import EdgeFigures
 from wasmind.telemetry.metrics import Registry
 

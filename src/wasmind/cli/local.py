@@ -13,8 +13,8 @@ from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
 from wasmind.config import Model
-from wasmind.edge.loads import FILES, content_digest, store
 from wasmind.errors import ModelNotFound, UnsupportedOperation
+from wasmind.models.loads import FILES, content_digest, store
 from wasmind.nn.graph import Graph
 from wasmind.node.plan import RemoteSpec, plan_model
 from wasmind.worker.spawn import listen, spawn

@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from wasmind.edge.journal import Journal
-from wasmind.edge.request import Head
 from wasmind.errors import ClientGone, MethodNotAllowed, Overloaded, RouteNotFound, WasmindError
+from wasmind.httpd.head import Head
 from wasmind.nn.session import Session
 from wasmind.sandbox import Figures
 from wasmind.telemetry.logs import failure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wasmind.edge.admission import Admission
     from wasmind.edge.deployment import Deployment
     from wasmind.edge.functions import Function
-    from wasmind.edge.http_request import HttpRequest
+    from wasmind.httpd.request import HttpRequest
     from wasmind.sandbox import Guest
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
     from wasmind.telemetry.logs import Logger

@@ -12,7 +12,7 @@ from wasmind.edge.router import Router
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasmind.edge.models import NodeModels
+    from wasmind.models.node import NodeModels
     from wasmind.node.messages import FunctionEntry, Snapshot
     from wasmind.sandbox import Engine
     from wasmind.telemetry.figures import EdgeFigures

@@ -15,10 +15,10 @@ from wasmind.sandbox.artifact import ArtifactCache
 from wasmind.telemetry.function_log import LogBudget
 
 if TYPE_CHECKING:
-    from wasmind.edge.http_request import HttpRequest
     from wasmind.edge.journal import Journal
-    from wasmind.edge.models import FunctionModels
-    from wasmind.edge.request import Head
+    from wasmind.httpd.head import Head
+    from wasmind.httpd.request import HttpRequest
+    from wasmind.models.node import FunctionModels
     from wasmind.nn.session import Session
     from wasmind.node.messages import FunctionEntry
     from wasmind.sandbox import Engine

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from wasmind.edge.admission import Admission
 from wasmind.edge.app import App
 from wasmind.edge.deployment import Deployment
-from wasmind.edge.loads import Loads
-from wasmind.edge.models import NodeModels
-from wasmind.edge.server import HttpServer
+from wasmind.httpd.server import HttpServer
+from wasmind.models.loads import Loads
+from wasmind.models.node import NodeModels
 from wasmind.node.messages import FromEdge, Released, Stats
 from wasmind.sandbox import Engine
 from wasmind.telemetry import logs

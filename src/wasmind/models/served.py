@@ -1,4 +1,4 @@
-"""One model as this worker reaches it: through one connection to its process, or those to its servers."""
+"""One model as this process reaches it: through one connection to its process, or those to its servers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.backends.process import ProcessBackend
-from wasmind.edge.metered import MeteredBackend
 from wasmind.errors import ModelUnavailable
+from wasmind.models.metered import MeteredBackend
 from wasmind.nn.graph import Graph
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ from collections import deque
 from socket import SO_LINGER, SOL_SOCKET, socket
 from typing import TYPE_CHECKING, cast
 
-from wasmind.edge.body import broken_off
-from wasmind.edge.reader import MOST_FREE, Reader
-from wasmind.edge.request import request_id
-from wasmind.edge.response import Response
 from wasmind.errors import RequestError
+from wasmind.httpd.body import broken_off
+from wasmind.httpd.head import request_id
+from wasmind.httpd.reader import MOST_FREE, Reader
+from wasmind.httpd.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from wasmind.edge.http_request import HttpRequest
-    from wasmind.edge.server import HttpServer
+    from wasmind.httpd.request import HttpRequest
+    from wasmind.httpd.server import HttpServer
 
 AHEAD = 8
 """Requests that are read while another one is answered; reading on also shows that a client left."""

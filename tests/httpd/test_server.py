@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from support.http import Answer, ask, connected, head
 from wasmind.config import Limits
-from wasmind.edge.connection import DISCARDED, MAX_WAITING, WRITE_WINDOW
-from wasmind.edge.reader import MAX_HEAD, MAX_HEADERS
-from wasmind.edge.request import Head
-from wasmind.edge.server import HttpServer
 from wasmind.errors import RequestError, WasmindError
+from wasmind.httpd.connection import DISCARDED, MAX_WAITING, WRITE_WINDOW
+from wasmind.httpd.head import Head
+from wasmind.httpd.reader import MAX_HEAD, MAX_HEADERS
+from wasmind.httpd.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wasmind.edge.http_request import HttpRequest
+    from wasmind.httpd.request import HttpRequest
 
 GET = head()
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 
 import pytest
 
-from wasmind.edge.response import Response
 from wasmind.errors import FunctionBusy, GuestTrap
+from wasmind.httpd.response import Response
 
 
 class Writer:

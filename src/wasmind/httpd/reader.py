@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from wasmind.edge.http_request import HttpRequest
 from wasmind.errors import HeadersTooLarge, RequestError
+from wasmind.httpd.request import HttpRequest
 
 if TYPE_CHECKING:
-    from wasmind.edge.connection import Connection
+    from wasmind.httpd.connection import Connection
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers."""

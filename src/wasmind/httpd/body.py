@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from wasmind.config import Limits
-    from wasmind.edge.request import Head
+    from wasmind.httpd.head import Head
 
     class Flow(Protocol):
         """The connection that a body comes from."""

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from wasmind.config import Limits, Size
-from wasmind.edge.body import WINDOW, RequestBody, broken_off
-from wasmind.edge.request import Head
 from wasmind.errors import BodyTimeout, BodyTooLarge, RequestError
+from wasmind.httpd.body import WINDOW, RequestBody, broken_off
+from wasmind.httpd.head import Head
 
 
 class Flow:

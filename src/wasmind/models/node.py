@@ -1,18 +1,18 @@
-"""The node's models as this worker reaches them, and what each function may name of them."""
+"""The node's models as this process reaches them, and what each function may name of them."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from wasmind.edge.served import ServedModel
 from wasmind.errors import ModelNotFound
+from wasmind.models.served import ServedModel
 from wasmind.nn.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable
 
-    from wasmind.edge.loads import Loads
+    from wasmind.models.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.node.messages import FunctionEntry, ModelEntry
     from wasmind.telemetry.figures import EdgeFigures

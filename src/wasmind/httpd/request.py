@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasmind.edge.body import NO_BODY, RequestBody
-from wasmind.edge.request import request_id
-from wasmind.edge.response import Response
+from wasmind.httpd.body import NO_BODY, RequestBody
+from wasmind.httpd.head import request_id
+from wasmind.httpd.response import Response
 
 if TYPE_CHECKING:
-    from wasmind.edge.connection import Connection
+    from wasmind.httpd.connection import Connection
 
 
 class HttpRequest:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from wasmind.edge.problems import problem
 from wasmind.errors import FunctionBusy, GuestTrap, ModelUnavailable, RouteNotFound, WasmindError
+from wasmind.httpd.problems import problem
 
 
 def every_error(kind: type[WasmindError] = WasmindError) -> list[type[WasmindError]]:

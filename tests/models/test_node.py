@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from support.edges import function
-from wasmind.edge.loads import Loads, content_digest, store
-from wasmind.edge.models import NodeModels
-from wasmind.edge.served import ServedModel
 from wasmind.errors import InvalidArgument, ModelLoadFailed, ModelNotFound, ModelUnavailable
+from wasmind.models.loads import Loads, content_digest, store
+from wasmind.models.node import NodeModels
+from wasmind.models.served import ServedModel
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.graph import Graph
 from wasmind.nn.signature import Signature, TensorSpec

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from time import time
 from typing import TYPE_CHECKING
 
-from wasmind.edge.problems import problem
 from wasmind.errors import RequestError, WasmindError
+from wasmind.httpd.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

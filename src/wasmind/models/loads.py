@@ -11,8 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from wasmind.edge.served import GIVEN_UP, ServedModel
 from wasmind.errors import InvalidArgument, ModelUnavailable, NodeError, WasmindError
+from wasmind.models.served import GIVEN_UP, ServedModel
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.node.messages import LoadedModel, LoadModel
 
@@ -41,7 +41,7 @@ _Key: TypeAlias = tuple[str, str, Encoding, Target]
 
 
 class Loads:
-    """The models from bytes that this worker knows, and the questions to the supervisor that are open."""
+    """The models from bytes that this process knows, and the questions to the supervisor that are open."""
 
     def __init__(self, directory: Path, ask: Callable[[LoadModel], object], figures: EdgeFigures) -> None:
         """`directory` keeps the files; `ask` sends a question to the supervisor."""

@@ -1,4 +1,4 @@
-"""The HTTP server of an edge worker, on a listening socket that the supervisor made and keeps.
+"""An HTTP server on a listening socket that the supervisor made and keeps.
 
 It is uvloop's sockets and llhttp's parser, in the event loop's own thread (docs/decisions/0005).
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from wasmind.edge.connection import LAST_S, Connection
+from wasmind.httpd.connection import LAST_S, Connection
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from wasmind.edge.http_request import HttpRequest
-    from wasmind.edge.reader import Reader
     from wasmind.errors import RequestError
+    from wasmind.httpd.reader import Reader
+    from wasmind.httpd.request import HttpRequest
 
 READ = 32 << 10
 """Bytes read from a socket at once."""

@@ -1,0 +1,1 @@
+"""The node's models as a process that serves requests reaches them."""
