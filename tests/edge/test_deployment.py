@@ -138,7 +138,7 @@ async def test_a_missing_artifact_changes_nothing(node: Node, tmp_path: Path, ar
     with pytest.raises(ProgramError, match="missing or damaged"):
         await node.apply(hello("a", env={"X": "1"}), broken, generation=2)
     assert node.deployment.generation == 1
-    assert node.find("/a/").environment
+    assert node.find("/a/").entry.env == {}
     assert node.find("/a/").program.pointers
 
 

@@ -11,11 +11,12 @@ from support.onnx_models import linear
 from wasmind import config
 from wasmind.errors import ProgramError, WasmindError
 from wasmind.node.plan import Plan, RemoteSpec, compile_functions, make_plan
+from wasmind.sandbox.artifact import ArtifactCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wasmind.sandbox import Artifact
+    from wasmind.guest_api.program import Compiled
 
 
 def planned(directory: Path, text: str = CONFIG) -> Plan:
@@ -59,9 +60,12 @@ async def test_programs_are_compiled_for_the_largest_stack_that_is_asked_for(tmp
         tmp_path, CONFIG.replace("cpu_ms = 1000, wall_ms", 'stack = "2MiB", cpu_ms = 1000, wall_ms')
     )
     assert plan.node.stack == 2 << 20
-    heard: dict[str, Artifact] = {}
+    heard: dict[str, Compiled] = {}
     entries = await compile_functions(plan, tmp_path / "cache", heard.__setitem__)
-    assert {artifact.stack for artifact in heard.values()} == {2 << 20}
+    kept = ArtifactCache(tmp_path / "cache")
+    artifacts = [kept.find(compiled.path.name.rpartition("-")[0]) for compiled in heard.values()]
+    assert {artifact.stack for artifact in artifacts if artifact} == {2 << 20}
+    assert None not in artifacts
     assert [entry.name for entry in entries] == ["http", "ask"]
     assert [entry.artifact for entry in entries] == [str(heard[name].path) for name in ("http", "ask")]
     assert entries[1].grants == {"linear": plan.models[0].id}

@@ -26,7 +26,9 @@ class Ended:
         return json.loads(self.stdout)
 
 
-def wasmind(*arguments: object, cwd: Path, stdin: bytes = b"", **environment: str) -> Ended:
+def wasmind(
+    *arguments: object, cwd: Path, stdin: bytes = b"", seconds: float = 60, **environment: str
+) -> Ended:
     """Run `wasmind ARGUMENTS` in `cwd`, whose cache it uses."""
     return Ended(
         subprocess.run(
@@ -34,7 +36,7 @@ def wasmind(*arguments: object, cwd: Path, stdin: bytes = b"", **environment: st
             cwd=cwd,
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=seconds,
             env={**os.environ, "XDG_CACHE_HOME": str(cwd / "cache"), "COLUMNS": "200", **environment},
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from support.guests import BUILT, build
 from wasmind.config import Limits
 from wasmind.guest_api.command import INTERFACES
+from wasmind.guest_api.program import compile_function_now
 from wasmind.node.channel import open_in_supervisor
 from wasmind.node.messages import (
     Applied,
@@ -30,7 +32,7 @@ from wasmind.node.messages import (
     Stats,
     ToEdge,
 )
-from wasmind.sandbox import compile_program_now
+from wasmind.sandbox import CompileLimits, compile_program_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -48,6 +50,24 @@ def function(name: str = "f", guest: str = "http.c", **settings: Any) -> Functio
         "limits": Limits(cpu_ms=2_000, wall_ms=10_000),
     } | settings
     return FunctionEntry(name=name, digest=artifact.digest, artifact=str(artifact.path), **chosen)
+
+
+def component(name: str, wasm: bytes, **settings: Any) -> FunctionEntry:
+    """A function that is a component."""
+    program = BUILT / f"{hashlib.sha256(wasm).hexdigest()[:16]}.served.wasm"
+    if not program.exists():
+        part = program.with_suffix(f".{os.getpid()}")
+        part.write_bytes(wasm)
+        part.rename(program)
+    compiled = compile_function_now(program, BUILT / "artifacts", CompileLimits())
+    chosen = {
+        "tenant": "default",
+        "routes": (f"/{name}/*",),
+        "limits": Limits(cpu_ms=2_000, wall_ms=10_000),
+    } | settings
+    return FunctionEntry(
+        name=name, digest=compiled.digest, artifact=str(compiled.path), kind=compiled.kind, **chosen
+    )
 
 
 def snapshot(

@@ -63,6 +63,17 @@ def linear() -> bytes:
 
 
 @cache
+def plus_one() -> bytes:
+    """y = x + 1 for f32 [N]."""
+    return model(
+        [node("Add", ["x", "one"], ["y"])],
+        [("x", FLOAT, ["N"])],
+        [("y", FLOAT, ["N"])],
+        [constant("one", FLOAT, [1], [1.0])],
+    )
+
+
+@cache
 def identity(kind: int, dims: tuple[int | str | None, ...]) -> bytes:
     """y = x."""
     return model([node("Identity", ["x"], ["y"])], [("x", kind, dims)], [("y", kind, dims)])

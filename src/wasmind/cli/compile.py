@@ -13,7 +13,7 @@ from wasmind.cli.output import document, size, table
 
 if TYPE_CHECKING:
     from wasmind.config import Config
-    from wasmind.sandbox import Artifact
+    from wasmind.guest_api.program import Compiled
 
 
 def compile_(
@@ -28,13 +28,14 @@ def compile_(
     settings = read_if_there(config) if modules else read(config)
     rows = _compiled(_programs(modules, settings), cache_of(config, settings), settings.stack)
     if json:
-        document([{"name": name, "seconds": seconds, **_facts(artifact)} for name, artifact, seconds in rows])
+        document([{"name": name, "seconds": seconds, **_facts(found)} for name, found, seconds in rows])
         return
     table(
-        ("program", "sha256", "size", "code", "seconds", "artifact"),
+        ("program", "kind", "sha256", "size", "code", "seconds", "artifact"),
         [
             (
                 name,
+                found.kind,
                 found.digest[:12],
                 size(found.size),
                 size(found.code_size),
@@ -58,11 +59,11 @@ def _programs(modules: list[Path] | None, config: Config) -> list[tuple[str, Pat
 
 def _compiled(
     programs: list[tuple[str, Path, int]], cache: Path, stack: int
-) -> list[tuple[str, Artifact, float]]:
+) -> list[tuple[str, Compiled, float]]:
     from rich.console import Console
 
-    from wasmind.guest_api.command import INTERFACES
-    from wasmind.sandbox import CompileLimits, compile_program_now
+    from wasmind.guest_api.program import compile_function_now
+    from wasmind.sandbox import CompileLimits
 
     rows = []
     console = Console(stderr=True)
@@ -70,17 +71,19 @@ def _compiled(
         began = perf_counter()
         with console.status(f"compiling {name}"):
             limits = CompileLimits(package=package, stack=stack)
-            artifact = compile_program_now(path, cache, INTERFACES, limits)
-        rows.append((name, artifact, perf_counter() - began))
+            compiled = compile_function_now(path, cache, limits)
+        rows.append((name, compiled, perf_counter() - began))
     return rows
 
 
-def _facts(artifact: Artifact) -> dict[str, object]:
+def _facts(compiled: Compiled) -> dict[str, object]:
     return {
-        "digest": artifact.digest,
-        "size": artifact.size,
-        "code_size": artifact.code_size,
-        "artifact": str(artifact.path),
-        "imports": [f"{found.module}.{found.name}" for found in artifact.imports],
-        "exports": [found.name for found in artifact.exports],
+        "kind": compiled.kind,
+        "digest": compiled.digest,
+        "size": compiled.size,
+        "code_size": compiled.code_size,
+        "artifact": str(compiled.path),
+        "imports": compiled.imports,
+        "exports": compiled.exports,
+        "linked": compiled.linked,
     }

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bars
 
+    from wasmind.guest_api.program import Compiled
     from wasmind.node.models import ServedModel
     from wasmind.node.progress import Progress
     from wasmind.node.status import NodeStatus
-    from wasmind.sandbox import Artifact
     from wasmind.telemetry.logs import Logger
 
 
@@ -46,10 +46,10 @@ class BarProgress:
         self._describe()
         self._bars.start()
 
-    def function(self, name: str, artifact: Artifact) -> None:
+    def function(self, name: str, compiled: Compiled) -> None:
         """One step on."""
         self._step(name)
-        self._records.function(name, artifact)
+        self._records.function(name, compiled)
 
     def model(self, model: ServedModel) -> None:
         """One step on."""

@@ -42,6 +42,13 @@ class Built(msgspec.Struct, frozen=True):
     artifacts: tuple[Artifact, ...]
     linking: Linking | None = None
     reason: str | None = None
+    record: Path | None = None
+    """The file it is kept in; `load_built` reads it."""
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of native code."""
+        return sum(each.code_size for each in self.artifacts)
 
 
 async def build(
@@ -83,7 +90,7 @@ def build_now(
     with open(handle, "wb") as file:
         file.write(msgspec.msgpack.encode(built, enc_hook=str))
     temporary.replace(record)
-    return built
+    return msgspec.structs.replace(built, record=record)
 
 
 def compile_prepared(
@@ -131,7 +138,7 @@ def load_built(record: Path) -> Built | None:
     )
     if built.plan.format != FORMAT or not all(each.verify() for each in artifacts):
         return None
-    return msgspec.structs.replace(built, artifacts=artifacts)
+    return msgspec.structs.replace(built, artifacts=artifacts, record=record)
 
 
 def _path(kind: type, value: object) -> Path:

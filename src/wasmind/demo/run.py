@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.config import Config
+    from wasmind.guest_api.program import Compiled
     from wasmind.node.models import ServedModel
     from wasmind.node.state import StateDir
     from wasmind.node.status import NodeStatus
-    from wasmind.sandbox import Artifact
     from wasmind.telemetry.logs import Logger
 
 HOST = "127.0.0.1"
@@ -238,7 +238,7 @@ class _Arrival:
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
         self._steps.step("Compiling the function, loading the model into a confined process")
 
-    def function(self, name: str, artifact: Artifact) -> None:
+    def function(self, name: str, compiled: Compiled) -> None:
         """One function, one model: there is no more to tell than when both are there."""
 
     def model(self, model: ServedModel) -> None:

@@ -6,12 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmind.edge.functions import Accounts, Function, LoadedProgram
+from wasmind.edge.functions import Accounts, Function
+from wasmind.edge.programs import LoadedProgram
 from wasmind.edge.router import Router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasmind.guest_api.kind import Kind
+    from wasmind.guest_api.wasi_http import Client
     from wasmind.models.node import NodeModels
     from wasmind.node.messages import FunctionEntry, Snapshot
     from wasmind.sandbox import Engine
@@ -37,6 +40,7 @@ class Deployment:
         self._programs: dict[str, LoadedProgram] = {}
         self._functions: dict[tuple[str, str], Function] = {}
         self._retiring: set[Function] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self.router: Router[Function] = Router()
         self.generation = 0
@@ -51,7 +55,7 @@ class Deployment:
             await self._apply(snapshot)
 
     async def _apply(self, snapshot: Snapshot) -> None:
-        loaded = await self._load({entry.artifact for entry in snapshot.functions})
+        loaded = await self._load({entry.artifact: entry.kind for entry in snapshot.functions})
         self._models.apply(snapshot.models)
         functions = {(e.tenant, e.name): self._function(e, loaded[e.artifact]) for e in snapshot.functions}
         replaced = [old for key, old in self._functions.items() if functions.get(key) is not old]
@@ -76,6 +80,8 @@ class Deployment:
         if not function.running and function in self._retiring:
             self._retiring.discard(function)
             function.loaded.release()
+            if function.client is not None:
+                self._leave(function.client)
             self._tell()
 
     def close(self) -> None:
@@ -86,13 +92,13 @@ class Deployment:
         self._retiring.clear()
         self.router = Router()
 
-    async def _load(self, artifacts: set[str]) -> dict[str, LoadedProgram]:
+    async def _load(self, artifacts: dict[str, Kind]) -> dict[str, LoadedProgram]:
         """All programs by artifact: those that are here, and new ones, read without holding the loop."""
         found: dict[str, LoadedProgram] = {}
-        for path in artifacts:
+        for path, kind in artifacts.items():
             here = self._programs.get(path)
             if here is None:
-                here = await asyncio.to_thread(LoadedProgram.load, self._engine, Path(path))
+                here = await asyncio.to_thread(LoadedProgram.load, self._engine, Path(path), kind)
             found[path] = here
         return found
 
@@ -102,6 +108,12 @@ class Deployment:
         if old is not None and old.entry == entry and old.models.same(models):
             return old
         return Function(entry, loaded, models, self._accounts.of(entry))
+
+    def _leave(self, client: Client) -> None:
+        """Close the connections of a version that is gone."""
+        task = asyncio.get_running_loop().create_task(client.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _tell(self) -> None:
         """Say which generations are done with, once each."""

@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wasmind.edge.admission import Slots
-from wasmind.edge.request import cgi_request
-from wasmind.errors import MethodNotAllowed, ProgramError
-from wasmind.guest_api.cgi import Environment, Exchange
-from wasmind.guest_api.command import INTERFACES
-from wasmind.sandbox import Guest, Program
-from wasmind.sandbox.artifact import ArtifactCache
+from wasmind.edge.programs import starter
+from wasmind.errors import MethodNotAllowed
 from wasmind.telemetry.function_log import LogBudget
 
 if TYPE_CHECKING:
-    from wasmind.edge.journal import Journal
-    from wasmind.httpd.head import Head
-    from wasmind.httpd.request import HttpRequest
+    from wasmind.edge.programs import LoadedProgram
     from wasmind.models.node import FunctionModels
-    from wasmind.nn.session import Session
     from wasmind.node.messages import FunctionEntry
-    from wasmind.sandbox import Engine
     from wasmind.telemetry.figures import EdgeFigures, FunctionMeter
-
-
-class LoadedProgram:
-    """A compiled program in this process. Functions share it; the last one that lets go frees it."""
-
-    __slots__ = ("program", "users")
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.users = 0
-
-    @classmethod
-    def load(cls, engine: Engine, path: Path) -> LoadedProgram:
-        """Map the artifact at `path`; nothing is compiled. Raises ProgramError."""
-        artifact = ArtifactCache(path.parent).find(path.name.rpartition("-")[0])
-        if artifact is None or artifact.path != path:
-            raise ProgramError(
-                f"the artifact {path.name} is missing or damaged", remedy="compile the program again"
-            )
-        return cls(Program.load(engine, artifact, INTERFACES))
-
-    def release(self) -> None:
-        """One user less."""
-        self.users -= 1
-        if self.users == 0:
-            self.program.close()
 
 
 class Account:
@@ -67,8 +32,9 @@ class Function:
 
     __slots__ = (
         "account",
+        "begin",
+        "client",
         "entry",
-        "environment",
         "generation",
         "limits",
         "loaded",
@@ -91,7 +57,7 @@ class Function:
         self.program = loaded.program
         self.models = models
         self.account = account
-        self.environment = Environment(entry.env, entry.args)
+        self.begin, self.client = starter(entry, loaded)
         self.methods = None if entry.methods is None else frozenset(entry.methods)
         self.running = 0
         """Requests of this very version."""
@@ -99,21 +65,6 @@ class Function:
         """Whether it is of an older snapshot, and freed with its last request."""
         self.generation = 0
         """The newest snapshot that has it."""
-
-    def begin(
-        self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
-    ) -> tuple[Exchange, Guest[Any]]:
-        """A fresh sandbox for one request, and the exchange to run in it."""
-        exchange = Exchange(
-            self.environment,
-            cgi_request(head, script_name, request.client, request.server),
-            request.body.receive if head.length or head.chunked else None,
-            request.response,
-            session,
-            journal.write,
-            journal.note,
-        )
-        return exchange, Guest(self.program, self.limits, exchange.host)
 
     def check_method(self, method: str) -> None:
         """Raises MethodNotAllowed."""

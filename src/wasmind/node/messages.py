@@ -20,6 +20,7 @@ import msgspec
 
 from wasmind.config import Encoding, KServe, Limits, Size, Target
 from wasmind.errors import NodeError
+from wasmind.guest_api.kind import Kind
 from wasmind.nn.signature import Signature
 from wasmind.node.words import Failure, State
 
@@ -42,8 +43,8 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     """SHA-256 of the program, in hexadecimal: its version."""
     artifact: str
-    """Path of the compiled program, in the node's artifact cache."""
-    kind: Literal["cgi", "wasi-http"] = "cgi"
+    """Path of the compiled program, in the node's artifact cache: a module, or a component's record."""
+    kind: Kind = "cgi"
     host: str | None = None
     routes: tuple[str, ...]
     methods: tuple[str, ...] | None = None

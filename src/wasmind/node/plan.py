@@ -13,9 +13,9 @@ from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.digests import Digests
 from wasmind.config import KServe
 from wasmind.errors import WasmindError
-from wasmind.guest_api.command import INTERFACES
+from wasmind.guest_api.program import compile_function
 from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
-from wasmind.sandbox import CompileLimits, compile_program
+from wasmind.sandbox import CompileLimits
 from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from wasmind.catalog.function import FunctionRecord
     from wasmind.catalog.model import ModelRecord
     from wasmind.config import Config, Model
+    from wasmind.guest_api.program import Compiled
     from wasmind.nn.signature import Signature
-    from wasmind.sandbox import Artifact
 
 
 class RemoteSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +163,7 @@ def _spec(record: ModelRecord) -> WorkerSpec | RemoteSpec:
 
 
 async def compile_functions(
-    plan: Plan, cache: Path, progress: Callable[[str, Artifact], None]
+    plan: Plan, cache: Path, progress: Callable[[str, Compiled], None]
 ) -> tuple[FunctionEntry, ...]:
     """Compile what is not in `cache`, as many at once as there are cores. `progress` hears of each function.
 
@@ -174,13 +174,14 @@ async def compile_functions(
     async def one(function: FunctionRecord) -> FunctionEntry:
         limits = CompileLimits(package=function.limits.package, stack=plan.node.stack)
         async with slots:
-            artifact = await compile_program(function.module, cache, INTERFACES, limits)
-        progress(function.name, artifact)
+            compiled = await compile_function(function.module, cache, limits)
+        progress(function.name, compiled)
         return FunctionEntry(
             name=function.name,
             tenant=function.tenant,
-            digest=artifact.digest,
-            artifact=str(artifact.path),
+            digest=compiled.digest,
+            artifact=str(compiled.path),
+            kind=compiled.kind,
             host=function.host,
             routes=function.routes,
             methods=function.methods,

@@ -9,9 +9,9 @@ from wasmind.telemetry.logs import failure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.guest_api.program import Compiled
     from wasmind.node.models import ServedModel
     from wasmind.node.status import NodeStatus
-    from wasmind.sandbox import Artifact
     from wasmind.telemetry.logs import Logger
 
 
@@ -21,7 +21,7 @@ class Progress(Protocol):
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
         """These functions are to be compiled and these models loaded."""
 
-    def function(self, name: str, artifact: Artifact) -> None:
+    def function(self, name: str, compiled: Compiled) -> None:
         """A function is compiled, now or earlier."""
 
     def model(self, model: ServedModel) -> None:
@@ -44,9 +44,9 @@ class LoggedProgress:
         """Say how much there is to do."""
         self._logger.info("compiling and loading", functions=len(functions), models=len(models))
 
-    def function(self, name: str, artifact: Artifact) -> None:
+    def function(self, name: str, compiled: Compiled) -> None:
         """Say that a function can run."""
-        self._logger.info("function compiled", function=name, bytes=artifact.size)
+        self._logger.info("function compiled", function=name, bytes=compiled.size)
 
     def model(self, model: ServedModel) -> None:
         """Say that a model is ready; why one is not, was said when it failed."""

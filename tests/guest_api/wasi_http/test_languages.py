@@ -22,19 +22,10 @@ pytestmark = pytest.mark.slow
 BUILDERS: dict[str, Callable[..., bytes]] = {"python": python, "javascript": javascript}
 
 
-def plus_one() -> bytes:
-    return onnx_models.model(
-        [onnx_models.node("Add", ["x", "one"], ["y"])],
-        [("x", onnx_models.FLOAT, ["N"])],
-        [("y", onnx_models.FLOAT, ["N"])],
-        [onnx_models.constant("one", onnx_models.FLOAT, [1], [1.0])],
-    )
-
-
 @pytest.fixture(params=["python", "javascript"])
 def served(request: Any, load: Callable[..., Component]) -> Served:
     component = load(BUILDERS[request.param]("web", WIT, "http-nn"))
-    made = Served(component, models=FixedModels(plus=Graph("plus", OnnxBackend(plus_one()))))
+    made = Served(component, models=FixedModels(plus=Graph("plus", OnnxBackend(onnx_models.plus_one()))))
     made.language = request.param  # type: ignore[attr-defined]  # for this file alone
     return made
 

@@ -22,7 +22,8 @@ bounds size and time by raising); `response` a `cgi.Response`;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from wasmind.errors import GuestExit
 from wasmind.guest_api.cgi.body import BodySource, Receive
@@ -37,7 +38,7 @@ from wasmind.sandbox import Guest
 class Exchange:
     """A request, the response being written, and the host object of the guest in between."""
 
-    __slots__ = ("_writer", "host")
+    __slots__ = ("_run", "_writer", "host")
 
     def __init__(
         self,
@@ -48,7 +49,10 @@ class Exchange:
         session: Session,
         log: Callable[[bytes], object],
         note: Note,
+        make_host: Callable[[Wasi, Session, Note], CommandHost] = CommandHost,
+        run: Callable[[Guest[Any]], Awaitable[None]] = Guest.run,
     ) -> None:
+        """`make_host` and `run` are other than a module's for a component that is a command."""
         self._writer = ResponseWriter(response, request.method)
         wasi = Wasi(
             stdin=BodySource(receive if receive is not None and request.has_body else None),
@@ -57,7 +61,8 @@ class Exchange:
             arguments=environment.arguments,
             environ=lambda: environment.variables(request),
         )
-        self.host = CommandHost(wasi, session, note)
+        self.host = make_host(wasi, session, note)
+        self._run = run
 
     @property
     def started(self) -> bool:
@@ -73,7 +78,7 @@ class Exchange:
         """
         try:
             try:
-                await guest.run("_start")
+                await self._run(guest)
             except GuestExit as exited:
                 if not self._writer.answered:
                     raise

@@ -32,12 +32,11 @@ from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.guest_api.wasi_http.client import Client, Outgoing
 from wasmind.guest_api.wasi_http.host import HttpHost
+from wasmind.guest_api.wasi_http.interfaces import HANDLER
 from wasmind.guest_api.wasi_http.messages import IncomingRequest, ResponseOutparam
 from wasmind.guest_api.wasi_http.sender import Sender
 from wasmind.nn.session import Session
 from wasmind.sandbox import Guest
-
-HANDLER = "wasi:http/incoming-handler@0.2.0"
 
 
 class Service:
@@ -68,7 +67,7 @@ class Exchange:
         self,
         service: Service,
         request: Request,
-        receive: Receive,
+        receive: Receive | None,
         response: Response,
         session: Session,
         log: Callable[[bytes], object],
@@ -84,11 +83,12 @@ class Exchange:
             request.scheme,
             _authority(request),
             request.headers,
-            BodySource(receive if request.has_body else None),
+            BodySource(receive if receive is not None and request.has_body else None),
         )
         sink = LogSink(log)
         wasi = Wasi(BytesSource(), sink, sink, environ=lambda: service.environ)
-        self.host = HttpHost(wasi, session, note, Outgoing(client, backend_requests))
+        outgoing = Outgoing(client, backend_requests)
+        self.host = HttpHost(wasi, session, note, outgoing, self._sender.pass_on)
 
     @property
     def started(self) -> bool:

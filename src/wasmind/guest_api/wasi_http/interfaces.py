@@ -12,3 +12,6 @@ INTERFACES = (wit.types, outgoing.outgoing_handler)
 
 WORLD = (*p2.INTERFACES, *INTERFACES, *nn.INTERFACES)
 """All of it."""
+
+HANDLER = "wasi:http/incoming-handler@0.2.0"
+"""What a component exports that serves HTTP."""

@@ -47,6 +47,11 @@ class Sender:
                 answer.pipe.finish()
             answer.on_wake(self._wake)
 
+    def pass_on(self) -> None:
+        """The guest is about to wait: what it has written so far is sent meanwhile."""
+        if isinstance(self._answer, OutgoingResponse) and self._answer.pipe.size:
+            self._wake()
+
     def _wake(self) -> None:
         """Send when the guest has let the loop run: by then there may be more, or all."""
         if self._timer is None and self._task is None:
