@@ -190,3 +190,90 @@ def test_any_text_is_an_entry_or_is_refused(text: str) -> None:
         return
     assert isinstance(name, str)
     assert model.path is not None
+
+
+# --- conversions and cards ----------------------------------------------------------------------------------
+
+
+def converted(what: str = "inputs", *steps: object) -> dict[str, object]:
+    return {"models": {"m": {"path": "m", what: {"x": {"convert": list(steps)}}}}}
+
+
+def test_conversions_are_read_with_words_for_short() -> None:
+    model = parsed(
+        **converted(
+            "inputs",
+            "image",
+            {"normalize": {"mean": [0.5, 0.5, 0.5], "std": 0.25, "divide_by": 255}},
+            {"cast": "f16"},
+            {"layout": "NHWC"},
+            "add_batch",
+        )
+    ).models["m"]
+    steps = model.inputs["x"].steps
+    assert [step.kinds for step in steps] == [
+        ("image",),
+        ("normalize",),
+        ("cast",),
+        ("layout",),
+        ("add_batch",),
+    ]
+    assert steps[0].image is not None
+    assert (steps[0].image.fit, steps[0].image.max_pixels) == ("cover", 25_000_000)
+    found = parsed(**converted("outputs", "softmax", {"top_k": {"k": 3}})).models["m"].outputs["x"].steps
+    assert found[1].top_k is not None
+    assert found[1].top_k.k == 3
+
+
+def test_a_tokenizer_and_a_card_are_beside_the_file() -> None:
+    model = parsed(
+        models={
+            "m": {
+                "path": "m",
+                "inputs": {"t": {"convert": [{"text": {"tokenizer": "t.json"}}]}},
+                "card": {"example": {"image": "e.jpg"}},
+            },
+            "n": {"path": "n", "card": "n.md"},
+        }
+    ).models
+    step = model["m"].inputs["t"].steps[0]
+    assert step.text is not None
+    assert step.text.tokenizer == "/srv/node/t.json"
+    assert isinstance(model["m"].card, config.Card)
+    assert model["m"].card.example.image == "/srv/node/e.jpg"
+    assert model["n"].card == "/srv/node/n.md"
+
+
+@pytest.mark.parametrize(
+    ("what", "steps", "words"),
+    [
+        ("inputs", ["softmax"], "softmax is not for inputs"),
+        ("outputs", ["image"], "image is not for outputs"),
+        ("inputs", [{}], "got nothing"),
+        ("inputs", [{"cast": "u8", "layout": "NHWC"}], "got cast and layout"),
+        ("inputs", ["add_batch", "image"], "it comes first"),
+        ("inputs", [{"text": {"tokenizer": "t"}}, "add_batch"], "no step comes after it"),
+        ("outputs", ["top_k", "softmax"], "it comes last"),
+        ("inputs", [{"normalize": {"std": 0}}], "they are not 0"),
+        ("inputs", [{"normalize": {"mean": [1, 2], "std": [1]}}], "one value for each channel"),
+        ("inputs", ["flip"], "flip"),
+        ("inputs", [{"image": {"keep": 2}}], "keep"),
+        ("inputs", [{"image": {"size": [0, 4]}}], "size"),
+        ("inputs", [{"image": {"sise": [4, 4]}}], "sise"),
+        ("inputs", [{"cast": "f8"}], "cast"),
+    ],
+)
+def test_a_step_that_cannot_be_is_named(what: str, steps: list[object], words: str) -> None:
+    found = refusal(**converted(what, *steps))
+    assert words in found
+    assert "models" in found
+
+
+def test_what_is_served_elsewhere_is_not_converted() -> None:
+    words = refusal(
+        models={"m": {"kserve": {"url": "http://h", "model": "m"}, "inputs": {"x": {"convert": ["image"]}}}}
+    )
+    assert "no process here" in words
+    assert "one of image, text and npz" in refusal(
+        models={"m": {"path": "m", "card": {"example": {"image": "a", "text": "b"}}}}
+    )

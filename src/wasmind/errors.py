@@ -274,6 +274,12 @@ class InvalidTensor(InvalidArgument):
     code, title = "nn-invalid-tensor", "Tensor does not fit the model"
 
 
+class ConversionFailed(InvalidArgument):
+    """What came cannot be converted as the configuration declares: no image, no text, or too large."""
+
+    code, title = "nn-conversion-failed", "An input or output cannot be converted"
+
+
 class InvalidEncoding(NnError):
     """The graph's encoding is unknown, or no installed runtime reads it."""
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from wasmind import config
+from wasmind.config import convert
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configuration.md").read_text()
 SECTIONS = {
@@ -18,16 +19,27 @@ SECTIONS = {
     "models.NAME": config.Model,
     "models.NAME.batch": config.Batch,
     "models.NAME.kserve": config.KServe,
+    "models.NAME.inputs.INPUT": config.Converted,
+    "models.NAME.card": config.Card,
     "functions.NAME": config.Function,
     "functions.NAME.limits": config.Limits,
 }
-NOT_SHOWN = (None, msgspec.NODEFAULT, config.Batch(), config.Limits(), config.Ports())
+STEPS = {
+    "image": convert.Image,
+    "text": convert.Text,
+    "cast": convert.Cast,
+    "normalize": convert.Normalize,
+    "top_k": convert.TopK,
+}
+"""The steps of a conversion that have settings."""
+NOT_SHOWN = (None, msgspec.NODEFAULT, config.Batch(), config.Example(), config.Limits(), config.Ports())
 """Defaults for which the page says in words what they mean, or points to a table of their own."""
 
 
 def rows(section: str) -> dict[str, str]:
     """Setting → default, as the page has them."""
-    table = re.search(rf"## `\[{re.escape(section)}\]`\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
+    title = rf"## `\[{re.escape(section)}\]`" if section not in STEPS else f"### `{section}`"
+    table = re.search(rf"^{title}\n(.*?)(?=\n##|\n\| step|\Z)", PAGE, re.DOTALL | re.MULTILINE)
     assert table, f"no table for [{section}]"
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table[1], re.MULTILINE))
 
@@ -41,21 +53,29 @@ def defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
+@pytest.mark.parametrize(("section", "kind"), (SECTIONS | STEPS).items())
 def test_it_names_every_setting(section: str, kind: type[msgspec.Struct]) -> None:
     assert list(rows(section)) == list(defaults(kind))
 
 
-@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
+@pytest.mark.parametrize(("section", "kind"), (SECTIONS | STEPS).items())
 def test_it_tells_the_defaults(section: str, kind: type[msgspec.Struct]) -> None:
     told = rows(section)
     for name, default in defaults(kind).items():
         if default in NOT_SHOWN:
             continue
         value = msgspec.toml.decode(f"x = {told[name].strip('`')}")["x"]
-        expected = default if isinstance(default, (bool, int, float, list, dict)) else str(default)
-        assert (config.Size.parse(value) if isinstance(default, config.Size) else value) == expected, name
+        expected = default if isinstance(default, (bool, int, float, list, dict, tuple)) else str(default)
+        assert (config.Size.parse(value) if isinstance(default, config.Size) else value) == (
+            list(expected) if isinstance(expected, tuple) else expected
+        ), name
 
 
 def test_it_names_every_section() -> None:
     assert set(re.findall(r"^## `\[(.*?)\]`", PAGE, re.MULTILINE)) == set(SECTIONS)
+
+
+def test_it_names_every_step() -> None:
+    table = PAGE.split("| step | for |")[1].split("\n\n")[0]
+    names = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert names == list(config.Step.__struct_fields__)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from wasmind.backends.leases import ProcessOutputs, SharedLease, Space
-from wasmind.errors import InferenceTimeout, InvalidArgument, NnError, RuntimeFailed, TooLarge
+from wasmind.errors import (
+    ConversionFailed,
+    InferenceTimeout,
+    InvalidArgument,
+    NnError,
+    RuntimeFailed,
+    TooLarge,
+)
 from wasmind.nn.tensor import Tensor, byte_length
 from wasmind.worker.wire import (
     INLINE,
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
     from wasmind.worker.shapes import Dims, Shapes
 
 _KINDS: dict[str, type[NnError]] = {
-    kind.code: kind for kind in (InferenceTimeout, InvalidArgument, RuntimeFailed, TooLarge)
+    kind.code: kind for kind in (ConversionFailed, InferenceTimeout, InvalidArgument, RuntimeFailed, TooLarge)
 }
 _AHEAD_NS = 20_000_000
 _FIRST_WINDOW, _LARGEST_WINDOW = 8, 256

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 MAX_FILES = 4096
 """The most entries a model's directory may have, all levels together."""
 
-Role: TypeAlias = Literal["model", "weights", "data"]
+Role: TypeAlias = Literal["model", "weights", "data", "tokenizer"]
 
 
 class ModelFile(msgspec.Struct, frozen=True):
-    """A file that a model's worker may read: the model, its weights, or data that the model refers to."""
+    """A file that a model's worker may read: the model, its weights, data that the model refers to, or what
+    a conversion reads."""
 
     path: str
     """Absolute, without symbolic links."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.catalog import formats, labels
+from wasmind.catalog import conversions, formats, labels
 from wasmind.catalog.files import ModelFile, files_of
 from wasmind.config import Encoding, KServe, Model, Runtime
 from wasmind.errors import WasmindError
@@ -68,12 +68,12 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
         return ModelRecord(
             name=name, scope=model.scope, digest=_served_at(model.kserve), labels=named, config=model
         )
-    files = files_of(model.path, model.encoding, model.weights)
+    files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
     return ModelRecord(
         name=name,
         scope=model.scope,
-        digest=digests.of_model(files),
+        digest=conversions.version(digests.of_model(files), model, named),
         files=files,
         encoding=encoding,
         runtime=formats.runtime_for(encoding, model.runtime),

@@ -7,8 +7,10 @@ the file.
 
 from __future__ import annotations
 
+from wasmind.config.card import Card, Example
 from wasmind.config.checks import BACKEND, MODEL_NAME, NAME
-from wasmind.config.file import Config, load, parse
+from wasmind.config.convert import Converted, Step
+from wasmind.config.file import Config, example_beside, load, parse
 from wasmind.config.function import Function, Limits
 from wasmind.config.model import Batch, Encoding, KServe, Model, Runtime, Target
 from wasmind.config.node import Node, Ports
@@ -20,8 +22,11 @@ __all__ = [
     "MODEL_NAME",
     "NAME",
     "Batch",
+    "Card",
     "Config",
+    "Converted",
     "Encoding",
+    "Example",
     "Function",
     "KServe",
     "Limits",
@@ -31,7 +36,9 @@ __all__ = [
     "Runtime",
     "Section",
     "Size",
+    "Step",
     "Target",
+    "example_beside",
     "load",
     "parse",
     "preloaded",

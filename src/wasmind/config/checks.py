@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from wasmind.config.card import Card
+from wasmind.config.convert import wrong_steps
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from wasmind.config.file import Config
     from wasmind.config.function import Function
-    from wasmind.config.model import KServe
+    from wasmind.config.model import KServe, Model
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?\Z", re.ASCII)
 """What a function or a tenant may be called."""
@@ -37,6 +40,8 @@ def problems(config: Config) -> Iterator[str]:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"
         if model.kserve is not None:
             yield from (f"models.{name}.kserve: {problem}" for problem in _bad_server(model.kserve))
+        yield from (f"models.{name}.{problem}" for problem in wrong_steps(model.inputs, model.outputs))
+        yield from (f"models.{name}: {problem}" for problem in _undescribed(model))
     yield from _bad_routes(config.functions)
     for name, function in config.functions.items():
         for model_name in function.models:
@@ -46,6 +51,13 @@ def problems(config: Config) -> Iterator[str]:
         for backend in function.backends:
             if not BACKEND.match(backend):
                 yield f"functions.{name}: a backend is HOST[:PORT] or http://HOST[:PORT]; got {backend!r}"
+
+
+def _undescribed(model: Model) -> Iterator[str]:
+    if model.kserve is not None and (model.inputs or model.outputs):
+        yield "what is served elsewhere has no process here that could convert its inputs or outputs"
+    if isinstance(model.card, Card) and len(model.card.example.given) > 1:
+        yield f"card.example is one of image, text and npz; got {' and '.join(model.card.example.given)}"
 
 
 def _bad_server(server: KServe) -> Iterator[str]:

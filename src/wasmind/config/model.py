@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from wasmind.config.card import Card
+from wasmind.config.convert import Converted
 from wasmind.config.section import Section, Size
 
 Encoding = Literal["autodetect", "openvino", "onnx", "tensorflow", "pytorch", "tensorflowlite", "ggml"]
@@ -55,6 +57,10 @@ class Model(Section, frozen=True):
     threads: int = 1
     batch: Batch = Batch()
     labels: Path | None = None
+    inputs: dict[str, Converted] = {}
+    outputs: dict[str, Converted] = {}
+    card: Card | str | None = None
+    """What people should know of it, or the file that says so."""
     description: str = ""
     scope: str = "shared"
     deadline_ms: float = 30_000.0

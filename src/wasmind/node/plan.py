@@ -16,7 +16,7 @@ from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
 from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
 from wasmind.sandbox import CompileLimits
-from wasmind.worker.spec import WorkerSpec
+from wasmind.worker.spec import Conversions, WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,8 +158,17 @@ def _spec(record: ModelRecord) -> WorkerSpec | RemoteSpec:
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,
         warm_up=settings.warm_up,
+        conversions=_conversions(record),
         confinement=settings.confinement,
     )
+
+
+def _conversions(record: ModelRecord) -> Conversions | None:
+    settings = record.config
+    if not settings.inputs and not settings.outputs:
+        return None
+    found = Conversions(inputs=settings.inputs, outputs=settings.outputs)
+    return msgspec.structs.replace(found, labels=record.labels) if "top_k" in found.kinds else found
 
 
 async def compile_functions(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from wasmind.worker.wire import CANCELLED, Done, Failed, More, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from wasmind.worker.connection import Connection
     from wasmind.worker.wire import Infer
@@ -62,6 +62,10 @@ class Call(msgspec.Struct, eq=False):
         self.cancelled = True
         if self.kept is not None:
             self.fail(CANCELLED, "the call was cancelled")
+
+
+Company: TypeAlias = "Callable[[Infer], tuple[int, Hashable | None]]"
+"""How many rows a call adds to a batch, and which calls it may join."""
 
 
 def company(message: Infer) -> tuple[int, Hashable | None]:

@@ -22,6 +22,8 @@ from wasmind.worker import confine
 from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
 
 if TYPE_CHECKING:
+    from wasmind.nn.signature import Signature
+    from wasmind.worker.call import Company
     from wasmind.worker.server import Server
 
 FAILED_TO_LOAD = 3
@@ -63,13 +65,17 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
             remedy=f"give the model at least {floor >> 20} MiB",
         )
     from wasmind.worker.batcher import Batcher, Line, Queue
-    from wasmind.worker.call import Call
+    from wasmind.worker.call import Call, company
     from wasmind.worker.inference import Runner
     from wasmind.worker.server import Server
     from wasmind.worker.shapes import Shapes
     from wasmind.worker.warm import probe_batching, warm_up
     from wasmind.worker.wire import MAX_TENSORS
 
+    if spec.conversions is not None:
+        from wasmind.worker.conversions.load import converting, import_packages
+
+        import_packages(spec.conversions)
     confine.before_load(spec, held, runtime.profile)
     began = time.monotonic()
     model = runtime.load(spec)
@@ -77,8 +83,14 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     signature = model.signature
     if max(len(signature.inputs), len(signature.outputs)) > MAX_TENSORS:
         raise ModelLoadFailed(f"the model has more than {MAX_TENSORS} inputs or outputs")
-    shapes = Shapes(signature)
-    runners = [Runner(model.execution(), signature, shapes) for _ in range(spec.instances)]
+    executions = [model.execution() for _ in range(spec.instances)]
+    seen: Signature = signature
+    joins: Company = company
+    if spec.conversions is None:
+        shapes = Shapes(signature)
+        runners = [Runner(execution, signature, shapes) for execution in executions]
+    else:
+        runners, seen, joins = converting(spec.conversions, signature, executions)
     notes = []
     if spec.warm_up:
         for runner in runners:
@@ -91,13 +103,15 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
             largest = 1
             notes.append(why)
     queue: Queue[Call] = Line() if largest == 1 else Batcher(largest, int(spec.batch_delay_ms * 1e6))
-    server = Server(listener, control, runners, queue, largest=largest, run_limit_ms=spec.run_limit_ms)
+    server = Server(
+        listener, control, runners, queue, largest=largest, run_limit_ms=spec.run_limit_ms, company=joins
+    )
     server.prepare()
     confine.before_serve(held, runtime.profile)
     gc.collect()
     gc.freeze()
     ready = Ready(
-        signature=signature,
+        signature=seen,
         runtime=runtime.name,
         load_ms=(loaded - began) * 1e3,
         warm_up_ms=(time.monotonic() - loaded) * 1e3,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from wasmind.worker.batcher import Queue
+    from wasmind.worker.call import Company
     from wasmind.worker.inference import Runner
     from wasmind.worker.wire import ToWorker
 
@@ -43,12 +44,14 @@ class Server:
         *,
         largest: int,
         run_limit_ms: float,
+        company: Company = company,
     ) -> None:
         self._listener = listener
         self._control = control
         self._runners = runners
         self._queue = queue
         self._batched = largest > 1
+        self._company = company
         self._lanes = len(runners) * largest
         self._connections: dict[int, Connection] = {}
         self._leading = threading.Lock()
@@ -156,7 +159,7 @@ class Server:
                 if message.__class__ is Infer:
                     call = connection.calls[message.call] = Call(connection, message, time.monotonic_ns())
                     if self._batched:
-                        call.rows, call.group = company(message)
+                        call.rows, call.group = self._company(message)
                     self._queue.add(call)
                 else:
                     self._receive(connection, message)

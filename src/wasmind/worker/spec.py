@@ -7,13 +7,28 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wasmind.catalog.files import ModelFile
-from wasmind.config import Encoding, Runtime, Target
+from wasmind.config import Converted, Encoding, Runtime, Target
 from wasmind.nn.signature import Signature
 
 MAX_REPORT = 8 << 20
 """The largest report a worker may make, in bytes: a signature of thousands of tensors fits."""
 
 Confining: TypeAlias = Literal["required", "best-effort"]
+
+
+class Conversions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker converts between functions and the model."""
+
+    inputs: dict[str, Converted] = {}
+    outputs: dict[str, Converted] = {}
+    labels: tuple[str, ...] = ()
+    """What the positions of a classifier's output mean, where a step tells it."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The steps that there are."""
+        declared = (*self.inputs.values(), *self.outputs.values())
+        return frozenset(kind for one in declared for step in one.steps for kind in step.kinds)
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +56,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     load_timeout_ms: float = 120_000.0
     """Loading and warming up that takes longer is killed."""
     warm_up: bool = True
+    conversions: Conversions | None = None
+    """None: functions see the model as it is."""
     confinement: Confining = "required"
     """`best-effort` serves even where the kernel lacks Landlock or seccomp, and says so."""
 
