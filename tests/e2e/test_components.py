@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.edges import EdgeProcess, SharedEdge, component, snapshot
-from support.http import ask, connected, head
+from support.edges import EdgeProcess, SharedEdge, component, edge, snapshot
+from support.http import Answer, ask, connected, head
 from support.toolchains import WIT, c
 from wasmind.config import Limits, Size
 
@@ -16,6 +17,7 @@ from .test_requests import logged, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from wasmind.node.messages import FunctionEntry
 
@@ -142,8 +144,91 @@ async def test_a_client_that_leaves_ends_its_guest(served: EdgeProcess) -> None:
     await until(lambda: served.stats.guests == 0)
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def test_work_after_the_response_holds_nobody_up(served: EdgeProcess) -> None:
+    async with connected(served.port) as client:
+        for _ in range(3):
+            client.send(head(path="/done"))
+        for _ in range(3):
+            assert (await client.answer()).body == b"done"
+        await until(lambda: served.stats.guests == 3, "all three go on")
+        client.send(head(path="/hello"))
+        assert (await client.answer()).body == b"hello"
+    await until(lambda: served.stats.guests == 0, "they end by themselves, though their client has left")
+
+
+async def test_work_after_the_response_has_its_limits(served: EdgeProcess) -> None:
+    answer = await ask(served.port, path="/l")
+    assert (answer.status, answer.body) == (200, b"done")
+    record = await logged(served, answer)
+    assert "ms of CPU" in record["event"]
+
+
+async def test_a_drain_waits_for_work_after_the_response(tmp_path: Path) -> None:
+    async with edge(snapshot(server("f", "/*")), tmp_path) as process:
+        assert (await ask(process.port, path="/done")).body == b"done"
+        began = time.monotonic()
+        assert (await process.drain()).cut == 0
+        assert time.monotonic() - began > 1
+    async with edge(snapshot(server("f", "/*")), tmp_path) as process:
+        assert (await ask(process.port, path="/done")).body == b"done"
+        assert (await process.drain(deadline_ms=100)).cut == 1
+
+
+async def test_requests_to_backends(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+            except asyncio.IncompleteReadError:
+                break
+            writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100000\r\n\r\n" + b"y" * 100_000)
+            await writer.drain()
+        writer.close()
+
+    backend = await asyncio.start_server(answers, "127.0.0.1", 0)
+    here = f"127.0.0.1:{backend.sockets[0].getsockname()[1]}"
+    functions = (
+        server("f", "/f", backends=(f"http://{here}",)),
+        server("alone", "/f", host="alone.example"),
+        server(
+            "none", "/f", host="none.example", backends=(f"http://{here}",), limits=Limits(backend_requests=0)
+        ),
+    )
+    async with backend, edge(snapshot(*functions), tmp_path) as process:
+        for _ in range(3):
+            answer = await ask(process.port, path=f"/f?{here}")
+            assert (answer.status, answer.body) == (202, b"y" * 100_000)
+        assert len(asked) == 3
+        assert b"host: " + here.encode() in asked[0].lower()
+        refused = await ask(process.port, path="/f?localhost:1")
+        assert (refused.status, refused.body) == (403, b"refused")
+        record = await logged(process, refused)
+        assert f"http://localhost:1 was refused: the function's backends are http://{here}" in record["event"]
+        assert (await fetch(process, "alone.example", here)).status == 403
+        refused = await fetch(process, "none.example", here)
+        assert (refused.status, refused.body) == (403, b"refused")
+        assert "a run may send 0" in (await logged(process, refused))["event"]
+        assert len(asked) == 3
+        newer = server("f", "/f", backends=("https://elsewhere.example",))
+        await process.apply(snapshot(newer, generation=2))
+        assert (await ask(process.port, path=f"/f?{here}")).status == 403, "the newest configuration counts"
+    assert len(asked) == 3
+
+
+async def fetch(process: EdgeProcess, host: str, authority: str) -> Answer:
+    """Let the function at a host send a request."""
+    async with connected(process.port) as client:
+        client.send(f"GET /f?{authority} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return await client.answer()
+
+
+async def until(holds: Callable[[], bool], why: str = "") -> None:
     """Wait for what another process tells."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(10):
+            while not holds():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"it never came to hold: {why}") from None

@@ -71,9 +71,10 @@ class App:
             self._fail(error, request, journal)
         if journal is not None and journal.log is not None:
             journal.close()
-        self._count(meter, request.response.status or 499, perf_counter() - began, figures, error)
+        seconds = (request.released or perf_counter()) - began
+        self._count(meter, request.response.status or 499, seconds, figures, error)
         if self._deployment.dev:
-            self._tell(request, perf_counter() - began, figures)
+            self._tell(request, seconds, figures)
 
     def refused(self, error: WasmindError) -> None:
         """Count what was no request; the connection has answered it."""

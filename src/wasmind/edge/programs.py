@@ -152,6 +152,7 @@ class HttpProgram:
             journal.note,
             self._client,
             limits.backend_requests,
+            request.release,
         )
         return exchange, self._component.guest(limits, exchange.host)
 

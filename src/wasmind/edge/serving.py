@@ -90,7 +90,7 @@ class Serving:
         await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
         self._server.stop()
         quiet = 0.0
-        while self._server.open and quiet < SILENT_S and loop.time() < ends:
+        while (self._server.open or self._server.running) and quiet < SILENT_S and loop.time() < ends:
             await asyncio.sleep(POLL_S)
             quiet = 0.0 if self._server.running else quiet + POLL_S
         cut = await self._cut()

@@ -7,6 +7,7 @@ import os
 import struct
 from collections import deque
 from socket import SO_LINGER, SOL_SOCKET, socket
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from wasmind.errors import RequestError
@@ -180,7 +181,20 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 await self.http.app(request)
             finally:
-                self._finish(request)
+                if not request.released:
+                    self._finish(request)
+            if request.released:
+                self.http.released.pop(request, None)
+                return
+
+    def release(self, request: HttpRequest) -> None:
+        """Go on with the next request: this one is answered, and its task ends by itself."""
+        if self.running is not request or self._task is None:
+            return
+        request.released = perf_counter()
+        self.http.released[request] = self._task
+        self._task = None
+        self._finish(request)
 
     def _finish(self, request: HttpRequest) -> None:
         """A request has been answered, or will not be."""

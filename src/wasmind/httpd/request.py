@@ -16,6 +16,7 @@ class HttpRequest:
     """One request of a connection."""
 
     __slots__ = (
+        "_connection",
         "body",
         "client",
         "cut",
@@ -23,6 +24,7 @@ class HttpRequest:
         "gone",
         "headers",
         "method",
+        "released",
         "response",
         "server",
         "target",
@@ -42,6 +44,7 @@ class HttpRequest:
         expects: bool,
         keep_alive: bool,
     ) -> None:
+        self._connection = connection
         self.method = method
         self.target = target
         self.headers = headers
@@ -62,3 +65,10 @@ class HttpRequest:
         """Whether it was ended because its client left."""
         self.cut = False
         """Whether it was ended because the worker stops."""
+        self.released = 0.0
+        """When its client had its answer (`time.perf_counter`), if work went on after that."""
+
+    def release(self) -> None:
+        """Serve the connection's next request: this one is answered, and its work goes on by itself."""
+        if self.response.complete and self.body.ended:
+            self._connection.release(self)

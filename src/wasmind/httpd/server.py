@@ -52,6 +52,8 @@ class HttpServer:
         """Whether each connection ends with its current response."""
         self.stopped = False
         """Whether no more connections are accepted."""
+        self.released: dict[HttpRequest, asyncio.Task[None]] = {}
+        """Requests that are answered and whose work goes on, with the tasks that do it."""
         self._listener = listener
         self._most = connections
         self._server: asyncio.Server | None = None
@@ -100,6 +102,9 @@ class HttpServer:
         """End what runs."""
         for connection in list(self._open):
             connection.cut()
+        for request, task in self.released.items():
+            request.cut = True
+            task.cancel()
 
     def abort(self) -> None:
         """Close what is still open, whatever it does."""
@@ -110,8 +115,9 @@ class HttpServer:
 
     @property
     def running(self) -> list[HttpRequest]:
-        """The requests under way."""
-        return [connection.running for connection in self._open if connection.running is not None]
+        """The requests under way, also those that are answered already."""
+        running = [connection.running for connection in self._open if connection.running is not None]
+        return [*running, *self.released]
 
     # --- what connections tell -----------------------------------------------------------------------------
 

@@ -212,6 +212,15 @@ EXPORT("wasi:http/incoming-handler@0.2.12#handle") void handle(i32 request, i32 
     end(body, stream);
     for (volatile i32 forever = 1; forever;) {}
     return;
+  case 'd': {  // done, and two seconds' wait afterwards
+    stream = begin(outparam, 200, &body);
+    say(stream, "done");
+    end(body, stream);
+    i32 pollable = timer(2000000000);
+    pollable_block(pollable);
+    pollable_drop(pollable);
+    return;
+  }
   case 's':  // spin before there is a response
     for (volatile i32 forever = 1; forever;) {}
     return;

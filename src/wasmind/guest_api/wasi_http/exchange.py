@@ -74,9 +74,11 @@ class Exchange:
         note: Note,
         client: Client,
         backend_requests: int = 32,
+        answered: Callable[[], object] | None = None,
     ) -> None:
+        """`answered` is called when the response is sent in full and the guest goes on."""
         self._service = service
-        self._sender = Sender(response, request.method)
+        self._sender = Sender(response, request.method, answered)
         self._request = IncomingRequest(
             request.method,
             request.target.decode("latin-1"),

@@ -7,6 +7,7 @@ one is streamed: what was written goes out when the guest flushes, fills the win
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from wasmind.component.abi.values import Err
 from wasmind.errors import MalformedResponse
@@ -21,11 +22,13 @@ _BODILESS = frozenset((204, 304))
 class Sender:
     """Takes the guest's answer, and sends it."""
 
-    __slots__ = ("_answer", "_method", "_response", "_task", "_timer", "sent", "started")
+    __slots__ = ("_answer", "_answered", "_method", "_response", "_task", "_timer", "sent", "started")
 
-    def __init__(self, response: Response, method: str) -> None:
+    def __init__(self, response: Response, method: str, answered: Callable[[], object] | None = None) -> None:
+        """`answered` is called when all was sent before the guest has ended."""
         self._response = response
         self._method = method
+        self._answered = answered or _nobody
         self._answer: OutgoingResponse | Err[ErrorCode] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
@@ -63,6 +66,7 @@ class Sender:
 
     async def finish(self) -> None:
         """Send the rest; the guest has ended. Raises MalformedResponse, and what the connection raises."""
+        self._answered = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -98,6 +102,8 @@ class Sender:
             if isinstance(self._answer, OutgoingResponse):
                 self._answer.pipe.abandon(error)
             raise
+        if self.sent:
+            self._answered()
 
     async def _send(self) -> None:
         """Send what there is."""
@@ -122,6 +128,10 @@ class Sender:
                 if slow is not None:
                     await slow
         self._task = None
+
+
+def _nobody() -> None:
+    """Nobody has to hear that the response was sent."""
 
 
 def _no_response(answer: Err[ErrorCode] | None) -> MalformedResponse:
