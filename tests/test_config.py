@@ -13,6 +13,10 @@ from wasmind.errors import ConfigError
 HERE = Path("/srv/node")
 
 
+ELSEWHERE = {"kserve": {"url": "http://h", "model": "m"}}
+THERE = {"scope": "acme", **ELSEWHERE}
+
+
 def parsed(**sections: object) -> Config:
     return config.parse(sections, HERE)
 
@@ -81,8 +85,21 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
         ({"node": {"workers": "many"}}, "$.node.workers"),
         ({"models": {"m": {"path": "x", "encoding": "onx"}}}, "onx"),
         ({"models": {"m": {"path": "x", "memory": "lots"}}}, 'a size such as 1048576 or "128MiB"'),
-        ({"models": {"m": {}}}, "either `path`"),
-        ({"models": {"m": {"path": "x", "kserve": {"url": "http://h", "model": "m"}}}}, "either `path`"),
+        ({"models": {"m": {}}}, "give `path`"),
+        ({"models": {"m": {"path": "x", "stand_in": {}}}}, "name another model"),
+        ({"models": {"m": {"path": "x", "stand_in": {"model": "m"}}}}, "name another model"),
+        ({"models": {"m": {"path": "x", "stand_in": {"model": "n"}}}}, "no model 'n'"),
+        ({"models": {"m": {"path": "x", "stand_in": {"model": "n"}}, "n": THERE}}, "belongs to 'acme'"),
+        (
+            {"models": {"m": {"path": "x", "stand_in": {"model": "n", "after_ms": -1}}, "n": {"path": "y"}}},
+            "`after_ms` is at least 0",
+        ),
+        (
+            {"models": {"m": {"path": "x", "stand_in": {"model": "n"}}, "n": {"path": "y", **ELSEWHERE}}},
+            "is in two places",
+        ),
+        ({"models": {"m": {"path": "x", "stand_in": {"model": "n"}, **ELSEWHERE}}}, "is its own stand-in"),
+        ({"models": {"m": {"kserve": {"url": "http://h", "model": "m", "hedge_ms": -1}}}}, "`hedge_ms`"),
         ({"models": {"m": {"path": "x", "threads": 0}}}, "at least 1"),
         ({"models": {"a/b": {"path": "x"}}}, "models.a/b: a name is"),
         ({"functions": {"F": {"module": "f.wasm", "route": "/"}}}, "functions.F: a name is"),
@@ -277,3 +294,17 @@ def test_what_is_served_elsewhere_is_not_converted() -> None:
     assert "one of image, text and npz" in refusal(
         models={"m": {"path": "m", "card": {"example": {"image": "a", "text": "b"}}}}
     )
+
+
+def test_a_model_in_both_places_and_a_stand_in() -> None:
+    found = parsed(
+        models={
+            "both": {"path": "x", **ELSEWHERE, "prefer": "local", "stand_in": {"after_ms": 50}},
+            "large": {**ELSEWHERE, "stand_in": {"model": "small"}},
+            "small": {"path": "y"},
+        }
+    ).models
+    assert found["both"].in_both_places
+    assert (found["both"].prefer, found["large"].prefer) == ("local", "fastest")
+    assert found["large"].stand_in == config.StandIn(model="small")
+    assert not found["large"].in_both_places

@@ -21,6 +21,7 @@ SECTIONS = {
     "models.NAME.kserve": config.KServe,
     "models.NAME.inputs.INPUT": config.Converted,
     "models.NAME.card": config.Card,
+    "models.NAME.stand_in": config.StandIn,
     "functions.NAME": config.Function,
     "functions.NAME.limits": config.Limits,
 }

@@ -21,6 +21,11 @@ def test_every_metric_is_listed_with_its_labels(tmp_path: Path) -> None:
     function.failed("guest-trap")
     model.ended("success", 0.1)
     model.split(0.1, 0.1)
+    remote = figures.elsewhere.remote("m", "shared")
+    server = remote.server("http://s")
+    server.ended("success")
+    alternative = figures.elsewhere.alternative("m", "shared", "n")
+    alternative.stood_in("down")
     registry.close()
     actual = {}
     for family in text_string_to_metric_families(merged(tmp_path).decode()):

@@ -10,8 +10,10 @@ from support.nodes import CONFIG, prepare
 from support.onnx_models import linear
 from wasmind import config
 from wasmind.errors import ProgramError, WasmindError
+from wasmind.node.messages import Alternative
 from wasmind.node.plan import Plan, RemoteSpec, compile_functions, make_plan
 from wasmind.sandbox.artifact import ArtifactCache
+from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +100,32 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "linear.onnx").unlink()
     with pytest.raises(WasmindError, match="linear"):
         make_plan(config.load(tmp_path / "wasmind.toml"), tmp_path / "state")
+
+
+REMOTE = 'kserve = { url = "http://127.0.0.1:1", model = "linear" }'
+
+
+def test_a_model_in_both_places_is_two_that_know_each_other(tmp_path: Path) -> None:
+    both = f'{REMOTE}\nprefer = "remote"\nstand_in = {{ after_ms = 50 }}\ninstances = 2'
+    here, there = planned(tmp_path, CONFIG.replace('description = "y = 2x + 1"', both)).models
+    assert (here.name, there.name) == ("linear", "linear@remote")
+    assert isinstance(here.spec, WorkerSpec)
+    assert isinstance(there.spec, RemoteSpec)
+    assert here.entry("/s").kserve is None
+    assert there.entry("").kserve == there.spec.kserve
+    assert here.alternative == Alternative(id=there.id, after_ms=50, prefer="remote", parallel=2)
+    assert there.alternative is None
+    assert {here.entry("/s").when_down, there.entry("").when_down} == {"fail"}, "neither is waited for"
+
+
+def test_a_model_with_a_stand_in(tmp_path: Path) -> None:
+    large = f'\n[models.large]\n{REMOTE}\nstand_in = {{ model = "linear" }}\n'
+    linear, remote = planned(tmp_path, CONFIG + large).models
+    assert remote.alternative == Alternative(id=linear.id)
+    assert linear.alternative is None
+    assert (linear.entry("/s").when_down, remote.entry("").when_down) == ("wait", "fail")
+    (changed,) = planned(
+        tmp_path, CONFIG + large.replace('{ model = "linear" }', '{ model = "linear", after_ms = 7 }')
+    ).models[1:]
+    assert changed.id == remote.id, "its servers are the same"
+    assert changed.alternative == Alternative(id=linear.id, after_ms=7)

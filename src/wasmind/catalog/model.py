@@ -66,7 +66,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     named = labels.read(model.labels) if model.labels else ()
     if model.path is None:
         return ModelRecord(
-            name=name, scope=model.scope, digest=_served_at(model.kserve), labels=named, config=model
+            name=name, scope=model.scope, digest=served_at(model.kserve), labels=named, config=model
         )
     files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
@@ -82,5 +82,6 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     )
 
 
-def _served_at(server: KServe | None) -> str:
+def served_at(server: KServe | None) -> str:
+    """SHA-256 in hexadecimal over where a model is served: the version of one that is elsewhere."""
     return hashlib.sha256(msgspec.json.encode(server, enc_hook=str)).hexdigest()

@@ -16,7 +16,7 @@ from wasmind.config import Model
 from wasmind.errors import ModelNotFound, UnsupportedOperation
 from wasmind.models.loads import FILES, content_digest, store
 from wasmind.nn.graph import Graph
-from wasmind.node.plan import RemoteSpec, plan_model
+from wasmind.node.plan import RemoteSpec, plan_elsewhere, plan_model
 from wasmind.worker.spawn import listen, spawn
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ class LocalModels:
 
 
 async def start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
-    """A model, wherever it is served; see the two classes for what they raise."""
-    if settings.kserve is None:
+    """A model, wherever it is served, or where it is preferred; see the two classes for what they raise."""
+    if settings.kserve is None or (settings.path is not None and settings.prefer != "remote"):
         return await LocalModel.start(name, settings, address)
-    plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
+    plan = plan_elsewhere(await asyncio.to_thread(read_model, name, settings, Digests()))
     return await RemoteModel.start(plan, settings.kserve)

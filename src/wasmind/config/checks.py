@@ -34,14 +34,17 @@ def problems(config: Config) -> Iterator[str]:
     yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
     yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():
-        if (model.path is None) == (model.kserve is None):
-            yield f"models.{name}: give either `path` (served here) or `kserve` (served elsewhere)"
+        if model.path is None and model.kserve is None:
+            yield f"models.{name}: give `path` (served here), `kserve` (served elsewhere), or both"
         if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"
         if model.kserve is not None:
             yield from (f"models.{name}.kserve: {problem}" for problem in _bad_server(model.kserve))
         yield from (f"models.{name}.{problem}" for problem in wrong_steps(model.inputs, model.outputs))
         yield from (f"models.{name}: {problem}" for problem in _undescribed(model))
+        yield from (
+            f"models.{name}.stand_in: {problem}" for problem in _bad_stand_in(name, model, config.models)
+        )
     yield from _bad_routes(config.functions)
     for name, function in config.functions.items():
         for model_name in function.models:
@@ -66,10 +69,31 @@ def _bad_server(server: KServe) -> Iterator[str]:
     for url in server.urls:
         if not _SERVER.match(url):
             yield f"a url is http://HOST[:PORT] or https://HOST[:PORT], with a path if need be; got {url!r}"
+    if server.hedge_ms is not None and server.hedge_ms < 0:
+        yield "`hedge_ms` is at least 0"
     if server.concurrency < 1:
         yield "`concurrency` is at least 1"
     if (server.cert is None) != (server.key is None):
         yield "`cert` and `key` go together"
+
+
+def _bad_stand_in(name: str, model: Model, models: dict[str, Model]) -> Iterator[str]:
+    if model.stand_in is None:
+        return
+    other = model.stand_in.model
+    if model.stand_in.after_ms is not None and model.stand_in.after_ms < 0:
+        yield "`after_ms` is at least 0"
+    if model.in_both_places:
+        if other is not None:
+            yield "a model with both `path` and `kserve` is its own stand-in: leave `model` out"
+    elif other is None or other == name:
+        yield "name another model as `model`"
+    elif other not in models:
+        yield f"there is no model {other!r} (known: {', '.join(sorted(models))})"
+    elif models[other].stand_in is not None or models[other].in_both_places:
+        yield f"{other!r} has a stand-in itself, or is in two places: name a model that is in one place"
+    elif models[other].scope not in ("shared", model.scope):
+        yield f"{other!r} belongs to {models[other].scope!r}"
 
 
 def _bad_names(kind: str, names: Iterable[str], pattern: re.Pattern[str], letters: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from wasmind.config.section import Section, Size
 Encoding = Literal["autodetect", "openvino", "onnx", "tensorflow", "pytorch", "tensorflowlite", "ggml"]
 Runtime = Literal["onnx", "openvino", "tflite", "pytorch", "tensorflow", "ggml"]
 Target = Literal["cpu", "gpu", "tpu"]
+Prefer = Literal["local", "remote", "fastest"]
 
 
 class Batch(Section, frozen=True):
@@ -19,6 +20,13 @@ class Batch(Section, frozen=True):
 
     max_size: int = 1
     max_delay_ms: float = 0.0
+
+
+class StandIn(Section, frozen=True):
+    """Which model does another's inferences when that is down, or has not answered after so long."""
+
+    model: str | None = None
+    after_ms: float | None = None
 
 
 class KServe(Section, frozen=True):
@@ -29,6 +37,8 @@ class KServe(Section, frozen=True):
     version: str | None = None
     protocol: Literal["rest", "grpc"] = "rest"
     concurrency: int = 256
+    binary: bool | None = None
+    hedge_ms: float | None = None
     token_file: Path | None = None
     ca: Path | None = None
     cert: Path | None = None
@@ -43,13 +53,16 @@ class KServe(Section, frozen=True):
 class Model(Section, frozen=True):
     """A named model: `load_by_name(name)`.
 
-    `path` is a file, or the directory of one model. `weights` is for an OpenVINO model whose weights do not
-    stand beside it under its own name.
+    `path` is a file, or the directory of one model. With `kserve` beside it the model is in both places, and
+    `prefer` says which of them an inference goes to first. `weights` is for an OpenVINO model whose weights
+    do not stand beside it under its own name.
     """
 
     path: Path | None = None
     weights: Path | None = None
     kserve: KServe | None = None
+    prefer: Prefer = "fastest"
+    stand_in: StandIn | None = None
     encoding: Encoding = "autodetect"
     runtime: Runtime | None = None
     target: Target = "cpu"
@@ -71,3 +84,8 @@ class Model(Section, frozen=True):
     when_down: Literal["wait", "fail"] = "wait"
     warm_up: bool = True
     confinement: Literal["required", "best-effort"] = "required"
+
+    @property
+    def in_both_places(self) -> bool:
+        """Whether it is served here and elsewhere."""
+        return self.path is not None and self.kserve is not None

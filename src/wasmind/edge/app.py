@@ -156,11 +156,14 @@ class Timing:
         """The header's value."""
         timing = self._session.timing
         sandbox = (perf_counter() - self._began) * 1e3 - timing.waited_ns / 1e6
-        return b"sandbox;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f" % (
+        told = b"sandbox;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f" % (
             sandbox,
             timing.queue_ns / 1e6,
             timing.compute_ns / 1e6,
         )
+        for words in dict.fromkeys(timing.stand_ins):
+            told += b', stand-in;desc="%b"' % words.encode("ascii", "replace")
+        return told
 
 
 def _no_route(head: Head) -> RouteNotFound:

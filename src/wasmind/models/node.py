@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.errors import ModelNotFound
+from wasmind.models.alternatives import Alternatives
 from wasmind.models.served import ServedModel
 from wasmind.nn.graph import Graph
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from wasmind.models.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
-    from wasmind.node.messages import FunctionEntry, ModelEntry
+    from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry
     from wasmind.telemetry.figures import EdgeFigures
 
 
@@ -23,7 +24,9 @@ class FunctionModels:
 
     __slots__ = ("_function", "_granted", "_loads", "allow_load")
 
-    def __init__(self, function: FunctionEntry, granted: dict[str, ServedModel], loads: Loads) -> None:
+    def __init__(
+        self, function: FunctionEntry, granted: dict[str, ServedModel | Alternatives], loads: Loads
+    ) -> None:
         self._function = function
         self._granted = granted
         self._loads = loads
@@ -48,8 +51,8 @@ class FunctionModels:
 
     @property
     def served(self) -> Iterable[ServedModel]:
-        """The models it may name."""
-        return self._granted.values()
+        """The models it may name, and those that do their inferences."""
+        return (served for granted in self._granted.values() for served in granted.members)
 
     def same(self, other: FunctionModels) -> bool:
         """Whether the same names mean the same models."""
@@ -63,6 +66,7 @@ class NodeModels:
         self._loads = loads
         self._figures = figures
         self._served: dict[str, ServedModel] = {}
+        self._alternatives: dict[tuple[str, Alternative], Alternatives] = {}
         self._named: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -72,7 +76,8 @@ class NodeModels:
         for entry in entries:
             served = self._served.get(entry.id)
             if served is None:
-                self._served[entry.id] = ServedModel(entry, self._figures.model(entry.name, entry.scope))
+                meter = self._figures.model(entry.name, entry.scope)
+                self._served[entry.id] = ServedModel(entry, meter, self._figures.elsewhere)
             else:
                 served.update(entry)
 
@@ -86,14 +91,28 @@ class NodeModels:
 
     def granted(self, function: FunctionEntry) -> FunctionModels:
         """What a function may name."""
-        granted = {name: self._served[id_] for name, id_ in function.grants.items()}
+        granted = {name: self._offered(id_) for name, id_ in function.grants.items()}
         return FunctionModels(function, granted, self._loads)
+
+    def _offered(self, id_: str) -> ServedModel | Alternatives:
+        """A model, with the other that may do its inferences."""
+        served = self._served[id_]
+        how = served.entry.alternative
+        if how is None:
+            return served
+        found = self._alternatives.get((id_, how))
+        if found is None:
+            other, entry = self._served[how.id], served.entry
+            meter = self._figures.elsewhere.alternative(entry.name, entry.scope, other.entry.name)
+            found = self._alternatives[id_, how] = Alternatives(served, other, how, meter)
+        return found
 
     def keep(self, used: set[ServedModel]) -> None:
         """Leave all models but these and those of the newest snapshot."""
         for id_, served in list(self._served.items()):
             if id_ not in self._named and served not in used:
                 del self._served[id_]
+                self._alternatives = {k: a for k, a in self._alternatives.items() if served not in a.members}
                 task = asyncio.get_running_loop().create_task(served.close())
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)

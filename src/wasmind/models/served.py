@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wasmind.backends.oip.backend import OipBackend
     from wasmind.config import KServe
     from wasmind.node.messages import ModelEntry
+    from wasmind.telemetry.elsewhere import ElsewhereFigures, RemoteMeter
     from wasmind.telemetry.figures import ModelMeter
 
 GIVEN_UP = ("stopped", "failed", "quarantined")
@@ -27,12 +28,15 @@ class ServedModel:
 
     __slots__ = ("_changed", "_meter", "_process", "_remote", "entry", "graph")
 
-    def __init__(self, entry: ModelEntry, meter: ModelMeter) -> None:
-        """`meter` counts its inferences."""
+    def __init__(
+        self, entry: ModelEntry, meter: ModelMeter, elsewhere: ElsewhereFigures | None = None
+    ) -> None:
+        """`meter` counts its inferences, `elsewhere` its requests to servers."""
         self.entry = entry
         self._meter = meter
         self._process = _process(entry) if entry.kserve is None else None
-        self._remote = _remote(entry, entry.kserve) if entry.kserve is not None else None
+        counted = elsewhere.remote(entry.name, entry.scope) if elsewhere and entry.kserve else None
+        self._remote = _remote(entry, entry.kserve, counted) if entry.kserve is not None else None
         self.graph = self._graph()
         self._changed: asyncio.Future[None] | None = None
         self._pass_on(entry)
@@ -52,10 +56,24 @@ class ServedModel:
 
         A model that was ready before and restarts is given at once: its inferences wait by its policy.
         """
+        if not self._expected:
+            raise self.unavailable()
+        return self.graph if self.entry.signature is not None else self.ready()
+
+    @property
+    def usable(self) -> bool:
+        """Whether an inference may be given to it now, were it to wait by the model's policy."""
+        return self._expected and self.entry.signature is not None
+
+    @property
+    def _expected(self) -> bool:
         entry = self.entry
-        if entry.state in GIVEN_UP or (entry.state != "ready" and entry.when_down == "fail"):
-            raise self._unavailable()
-        return self.graph if entry.signature is not None else self._come()
+        return entry.state == "ready" or (entry.state not in GIVEN_UP and entry.when_down == "wait")
+
+    @property
+    def members(self) -> tuple[ServedModel, ...]:
+        """The models that do its inferences: itself."""
+        return (self,)
 
     async def close(self) -> None:
         """Leave its process."""
@@ -63,18 +81,18 @@ class ServedModel:
         assert backend is not None
         await backend.close()
 
-    async def _come(self) -> Graph:
+    async def ready(self) -> Graph:
         """Wait for its first signature, for as long as one of its inferences may take."""
         try:
             async with asyncio.timeout(self.entry.deadline_ms / 1000):
                 while self.entry.signature is None:
                     if self.entry.state in GIVEN_UP:
-                        raise self._unavailable()
+                        raise self.unavailable()
                     if self._changed is None:
                         self._changed = asyncio.get_running_loop().create_future()
                     await asyncio.shield(self._changed)
         except TimeoutError:
-            raise self._unavailable() from None
+            raise self.unavailable() from None
         return self.graph
 
     def _pass_on(self, entry: ModelEntry) -> None:
@@ -98,7 +116,8 @@ class ServedModel:
         assert backend is not None
         return Graph(self.entry.name, MeteredBackend(backend, self._meter), self.entry.deadline_ms / 1000)
 
-    def _unavailable(self) -> ModelUnavailable:
+    def unavailable(self) -> ModelUnavailable:
+        """Why it cannot be used, for people."""
         entry = self.entry
         coming = entry.state not in GIVEN_UP
         return ModelUnavailable(
@@ -131,11 +150,16 @@ def _tell_process(backend: ProcessBackend, entry: ModelEntry) -> None:
         backend.suspend(reason)
 
 
-def _remote(entry: ModelEntry, settings: KServe) -> OipBackend:
+def _remote(entry: ModelEntry, settings: KServe, meter: RemoteMeter | None) -> OipBackend:
     """A backend for servers elsewhere; what it needs is imported only where there are such models."""
     from wasmind.backends.oip.backend import OipBackend
     from wasmind.backends.oip.connect import connect
 
     return OipBackend(
-        entry.name, lambda: connect(settings, entry.queue), entry.signature, when_down=entry.when_down
+        entry.name,
+        lambda: connect(settings, entry.queue, meter),
+        entry.signature,
+        when_down=entry.when_down,
+        hedge_ms=settings.hedge_ms,
+        meter=meter,
     )

@@ -44,7 +44,7 @@ class Memory:
 class Timing:
     """Where a guest's inference time went, in nanoseconds."""
 
-    __slots__ = ("compute_ns", "count", "queue_ns", "waited_ns")
+    __slots__ = ("compute_ns", "count", "queue_ns", "stand_ins", "waited_ns")
 
     def __init__(self) -> None:
         self.count = 0
@@ -52,6 +52,8 @@ class Timing:
         """From `compute` to its outputs, as the guest saw it; failed computations count too."""
         self.queue_ns = 0
         self.compute_ns = 0
+        self.stand_ins: list[str] = []
+        """Which models others stood in for, in words."""
 
 
 class ExecutionContext:
@@ -170,6 +172,9 @@ class ExecutionContext:
             return
         timing.queue_ns += outputs.queue_ns
         timing.compute_ns += outputs.compute_ns
+        stand_in = getattr(outputs, "stand_in", None)
+        if stand_in is not None:
+            timing.stand_ins.append(stand_in)
         size = sum(len(tensor.data) + TENSOR_COST for tensor in outputs.tensors)
         try:
             self._memory.take(size)

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from wasmind.config import Encoding, KServe, Limits, Size, Target
+from wasmind.config import Encoding, KServe, Limits, Prefer, Size, Target
 from wasmind.errors import NodeError
 from wasmind.guest_api.kind import Kind
 from wasmind.nn.signature import Signature
@@ -59,6 +59,20 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whom it may send requests to."""
 
 
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """Another model that may do a model's inferences."""
+
+    id: str
+    """Its `ModelEntry.id`."""
+    after_ms: float | None = None
+    """It is asked too when there was no answer for so long; None: only when the model is down."""
+    parallel: int = 1
+    """How many inferences the model itself runs at once."""
+    prefer: Prefer | None = None
+    """It is the same model on a server elsewhere, and this says which of the two is asked first. None: it
+    stands in."""
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A model that is served by a process of this node, or elsewhere."""
 
@@ -86,6 +100,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     shared_memory: int
     """Bytes of the arena one edge worker shares with this model."""
     when_down: Literal["wait", "fail"] = "wait"
+    alternative: Alternative | None = None
     retry_at: float | None = None
     """When the next restart is due, in Unix time."""
 

@@ -100,6 +100,7 @@ class ProcessModel:
             queue=new.queue,
             shared_memory=new.shared_memory,
             when_down=new.when_down,
+            alternative=new.alternative,
         )
 
     @property

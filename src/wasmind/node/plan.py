@@ -11,10 +11,11 @@ import msgspec
 
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.digests import Digests
+from wasmind.catalog.model import served_at
 from wasmind.config import KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
-from wasmind.node.messages import FunctionEntry, ModelEntry, NodeEntry
+from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry, NodeEntry
 from wasmind.sandbox import CompileLimits
 from wasmind.worker.spec import Conversions, WorkerSpec
 
@@ -48,6 +49,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     spec: WorkerSpec | RemoteSpec
     settings: Model
     labels: tuple[str, ...] = ()
+    alternative: Alternative | None = None
     signature: Signature | None = None
     """What is known of it from an earlier run."""
 
@@ -58,7 +60,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def entry(self, socket: str) -> ModelEntry:
         """What edge workers are told before its process, or its server, is there."""
-        remote = isinstance(self.spec, RemoteSpec)
+        elsewhere = self.spec.kserve if isinstance(self.spec, RemoteSpec) else None
         return ModelEntry(
             id=self.id,
             name=self.name,
@@ -66,15 +68,21 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
             digest=self.digest,
             socket=socket,
             state="loading",
-            reason="no server has described it yet" if remote else "its process loads it",
-            kserve=self.settings.kserve,
+            reason="no server has described it yet" if elsewhere else "its process loads it",
+            kserve=elsewhere,
             signature=self.signature,
             labels=self.labels,
             deadline_ms=self.settings.deadline_ms,
             queue=self.settings.queue,
             shared_memory=int(self.settings.shared_memory),
-            when_down=self.settings.when_down,
+            when_down="fail" if self.yields else self.settings.when_down,
+            alternative=self.alternative,
         )
+
+    @property
+    def yields(self) -> bool:
+        """Whether another model does its inferences while it is down, so that none waits for it."""
+        return self.alternative is not None or self.settings.in_both_places
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +110,9 @@ def make_plan(config: Config, state: Path) -> Plan:
     catalog = read_catalog(config, digests)
     digests.save()
     plans = {record.id: plan_model(record) for record in catalog.models.values()}
+    twins = tuple(_twin(record) for record in catalog.models.values() if record.config.in_both_places)
+    by_name = {name: plans[record.id] for name, record in catalog.models.items()}
+    models = (*(_with_alternative(plan, by_name, twins) for plan in plans.values()), *twins)
     node = config.node
     return Plan(
         node=NodeEntry(
@@ -114,15 +125,47 @@ def make_plan(config: Config, state: Path) -> Plan:
             log_level=node.log_level,
         ),
         dev=node.dev,
-        models=tuple(plans.values()),
+        models=models,
         functions=tuple(catalog.functions.values()),
         grants={record: plan.id for record, plan in plans.items()},
     )
 
 
 def plan_model(record: ModelRecord) -> ModelPlan:
-    """How a model is served. Raises PackageMissing for a protocol that is not installed."""
-    spec = _spec(record)
+    """How a model is served: here, if it has files. Raises PackageMissing for a missing protocol."""
+    return _planned(record, _spec(record) if record.files else _remote_spec(record))
+
+
+def plan_elsewhere(record: ModelRecord) -> ModelPlan:
+    """How a model with servers elsewhere is served there. Raises PackageMissing."""
+    return _planned(record, _remote_spec(record))
+
+
+def _twin(record: ModelRecord) -> ModelPlan:
+    """The other place of a model that is in both."""
+    name = f"{record.name}@remote"
+    there = msgspec.structs.replace(record, name=name, digest=served_at(record.config.kserve), files=())
+    return plan_elsewhere(there)
+
+
+def _with_alternative(
+    plan: ModelPlan, by_name: dict[str, ModelPlan], twins: tuple[ModelPlan, ...]
+) -> ModelPlan:
+    """The plan with who does its inferences when it cannot."""
+    settings = plan.settings
+    after = settings.stand_in.after_ms if settings.stand_in is not None else None
+    if settings.in_both_places:
+        (twin,) = (twin for twin in twins if (twin.scope, twin.name) == (plan.scope, f"{plan.name}@remote"))
+        parallel = settings.instances * settings.batch.max_size
+        found = Alternative(id=twin.id, after_ms=after, prefer=settings.prefer, parallel=parallel)
+    elif settings.stand_in is not None and settings.stand_in.model is not None:
+        found = Alternative(id=by_name[settings.stand_in.model].id, after_ms=after)
+    else:
+        return plan
+    return msgspec.structs.replace(plan, alternative=found)
+
+
+def _planned(record: ModelRecord, spec: WorkerSpec | RemoteSpec) -> ModelPlan:
     process = hashlib.sha256(msgspec.json.encode(spec, enc_hook=str)).hexdigest()[:8]
     return ModelPlan(
         id=f"{record.id}.{process}",
@@ -135,13 +178,17 @@ def plan_model(record: ModelRecord) -> ModelPlan:
     )
 
 
-def _spec(record: ModelRecord) -> WorkerSpec | RemoteSpec:
-    settings = record.config
-    if settings.kserve is not None:
-        from wasmind.backends.oip.connect import check_packages
+def _remote_spec(record: ModelRecord) -> RemoteSpec:
+    from wasmind.backends.oip.connect import check_packages
 
-        check_packages(settings.kserve)
-        return RemoteSpec(kserve=settings.kserve)
+    settings = record.config
+    assert settings.kserve is not None
+    check_packages(settings.kserve)
+    return RemoteSpec(kserve=settings.kserve)
+
+
+def _spec(record: ModelRecord) -> WorkerSpec:
+    settings = record.config
     assert record.encoding is not None
     assert record.runtime is not None
     return WorkerSpec(

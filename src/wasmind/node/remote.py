@@ -62,7 +62,11 @@ class RemoteModel:
         self.plan = plan
         new = plan.entry("")
         self.entry = msgspec.structs.replace(
-            self.entry, labels=new.labels, queue=new.queue, when_down=new.when_down
+            self.entry,
+            labels=new.labels,
+            queue=new.queue,
+            when_down=new.when_down,
+            alternative=new.alternative,
         )
 
     @property

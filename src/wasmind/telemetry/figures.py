@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from wasmind.telemetry.elsewhere import ElsewhereFigures
 from wasmind.telemetry.metrics import BYTES
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class EdgeFigures:
         self.compute = registry.histogram(
             "wasmind_inference_compute_seconds", "Time the framework ran.", "model", "scope"
         )
+        self.elsewhere = ElsewhereFigures(registry)
 
     def function(self, name: str) -> FunctionMeter:
         """The figures of one function, bound for the hot path."""

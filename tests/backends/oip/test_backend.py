@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -24,6 +25,8 @@ from wasmind.errors import (
 )
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import Tensor, TensorType
+from wasmind.telemetry.elsewhere import ElsewhereFigures
+from wasmind.telemetry.metrics import Registry
 
 SIGNATURE = Signature((TensorSpec("x", TensorType.F32, (1,)),), (TensorSpec("y", TensorType.F32, (1,)),))
 X = Tensor(TensorType.F32, (1,), np.float32(3).tobytes())
@@ -309,3 +312,127 @@ def test_inputs_are_private() -> None:
     lease = backend().lease(8)
     assert len(lease.view) == 8
     lease.release()
+
+
+# --- hedging ------------------------------------------------------------------------------------------------
+
+
+async def test_a_late_inference_is_sent_to_another_server_too() -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    late, well = Scripted(forever), Scripted()
+    first, second = server(late), server(well)
+    second.outstanding = 1  # so that the late one is chosen first
+    one = backend(first, second, hedge_ms=10)
+    await infer(one)
+    assert (late.calls, well.calls) == (1, 1)
+    assert (first.outstanding, second.outstanding) == (0, 1), "the other was cancelled"
+
+
+async def test_a_prompt_inference_is_sent_once() -> None:
+    transports = Scripted(), Scripted()
+    one = backend(*map(server, transports), hedge_ms=500)
+    for _ in range(10):
+        await infer(one)
+    assert sum(transport.calls for transport in transports) == 10
+
+
+async def test_an_only_server_may_get_it_twice() -> None:
+    transport = Scripted()
+
+    async def first_is_lost() -> None:
+        if transport.calls == 1:
+            await asyncio.Event().wait()
+
+    transport.act = first_is_lost
+    await infer(backend(server(transport), hedge_ms=10))
+    assert transport.calls == 2
+
+
+async def test_an_error_is_not_hedged() -> None:
+    refuses, well = Scripted(fails(InvalidTensor("shape"))), Scripted()
+    first, second = server(refuses), server(well)
+    second.outstanding = 1
+    with pytest.raises(InvalidTensor):
+        await infer(backend(first, second, hedge_ms=50))
+    assert well.calls == 0
+
+
+async def test_hedging_never_doubles_the_load() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(0.02)
+
+    transports = Scripted(slow), Scripted(slow)
+    one = backend(*(server(transport, concurrency=200) for transport in transports), hedge_ms=1)
+    await asyncio.gather(*(infer(one) for _ in range(100)))
+    twice = sum(transport.calls for transport in transports) - 100
+    assert 10 <= twice <= 10 + 100 / 10
+
+
+async def test_cancelling_a_hedged_inference_cancels_both() -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    servers = [server(Scripted(forever)), server(Scripted(forever))]
+    task = asyncio.create_task(infer(backend(*servers, hedge_ms=5)))
+    await asyncio.sleep(0.05)
+    assert [one.outstanding for one in servers] == [1, 1]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [one.outstanding for one in servers] == [0, 0]
+
+
+# --- figures ------------------------------------------------------------------------------------------------
+
+
+async def test_what_becomes_of_requests_is_counted(tmp_path: Path) -> None:
+    figures = ElsewhereFigures(Registry(tmp_path))
+    meter = figures.remote("m", "shared")
+    transport = Scripted()
+    only = Server(
+        "http://s",
+        transport,
+        Breaker(monotonic, threshold=1, pause=30),
+        concurrency=8,
+        queue=8,
+        meter=meter.server("http://s"),
+    )
+    one = OipBackend("m", lambda: [only], SIGNATURE, when_down="fail", meter=meter)
+
+    def requests(outcome: str) -> float:
+        return figures.requests.of("m", "shared", "http://s", outcome).value
+
+    async def not_at_first() -> None:
+        if transport.calls == 1:
+            only.breaker.succeeded()
+            assert figures.outstanding.of("m", "shared", "http://s").value == 1
+
+    transport.act = not_at_first
+    await infer(one)
+    transport.act = fails(InvalidTensor("shape"))
+    with pytest.raises(InvalidTensor):
+        await infer(one)
+    assert (requests("success"), requests("refused"), requests("failed")) == (1, 1, 0)
+    assert figures.open.of("m", "shared", "http://s").value == 0
+    transport.act = fails(ModelUnavailable("broke off"))
+    with pytest.raises(ModelUnavailable):
+        await infer(one)
+    assert requests("failed") == 1
+    assert figures.open.of("m", "shared", "http://s").value == 1
+    assert figures.outstanding.of("m", "shared", "http://s").value == 0
+
+
+async def test_retries_are_counted(tmp_path: Path) -> None:
+    meter = ElsewhereFigures(Registry(tmp_path)).remote("m", "shared")
+    transport = Scripted()
+
+    async def act() -> None:
+        if transport.calls < 3:
+            raise NotSent("away")
+
+    transport.act = act
+    one = OipBackend("m", lambda: [server(transport)], SIGNATURE, meter=meter)
+    await infer(one)
+    assert meter.retries.value == 2

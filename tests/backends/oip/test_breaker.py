@@ -26,8 +26,7 @@ def breaker(clock: Clock) -> Breaker:
 
 def fail(breaker: Breaker, times: int = 1) -> None:
     for _ in range(times):
-        breaker.enter()
-        breaker.failed()
+        breaker.failed(breaker.enter())
 
 
 def test_it_lets_requests_through(breaker: Breaker) -> None:
@@ -86,7 +85,24 @@ def test_a_recovered_server_begins_with_the_first_pause(breaker: Breaker, clock:
 def test_a_cancelled_probe_leaves_its_place_to_another(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 1.0
-    breaker.enter()
-    breaker.abandoned()
+    breaker.abandoned(breaker.enter())
     assert breaker.ready()
     assert breaker.is_open
+
+
+def test_what_was_sent_before_it_opened_does_not_lengthen_the_pause(breaker: Breaker, clock: Clock) -> None:
+    under_way = [breaker.enter() for _ in range(100)]
+    for probe in under_way:
+        breaker.failed(probe)
+    assert breaker.remaining == 1.0
+
+
+def test_the_end_of_an_older_request_does_not_end_the_probe(breaker: Breaker, clock: Clock) -> None:
+    older = [breaker.enter() for _ in range(5)]
+    for probe in older[:3]:
+        breaker.failed(probe)
+    clock.now += 1.0
+    assert breaker.enter()
+    breaker.failed(older[3])
+    breaker.abandoned(older[4])
+    assert not breaker.ready()

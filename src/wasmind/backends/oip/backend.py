@@ -6,14 +6,23 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wasmind.backends.leases import PrivateLease
+from wasmind.backends.oip.hedging import Budget
+from wasmind.backends.oip.rest import Named
 from wasmind.backends.oip.server import Answer, Server
 from wasmind.backends.oip.transport import NotSent
+from wasmind.backends.race import Why, race
 from wasmind.errors import ConfigError, ModelUnavailable, NnError, PackageMissing, RuntimeFailed
 from wasmind.nn.signature import Signature
 from wasmind.nn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from wasmind.telemetry.elsewhere import RemoteMeter
 
 METADATA_S = 5.0
 """How long a server has to describe its model."""
@@ -54,13 +63,21 @@ class OipBackend:
         signature: Signature | None = None,
         *,
         when_down: Literal["wait", "fail"] = "wait",
+        hedge_ms: float | None = None,
+        meter: RemoteMeter | None = None,
     ) -> None:
-        """`connect` is called once, when the servers are first needed."""
+        """`connect` is called once, when the servers are first needed.
+
+        An inference that has no answer after `hedge_ms` is sent a second time, and the first answer is taken.
+        """
         self.name = name
         self._connect = connect
         self._known: tuple[Server, ...] | None = None
         self._signature = signature
         self._when_down = when_down
+        self._hedge_s = None if hedge_ms is None else hedge_ms / 1000
+        self._budget = Budget()
+        self._meter = meter
         self._refusal: str | None = None
 
     # --- nn.Backend -------------------------------------------------------------------------------------
@@ -86,10 +103,12 @@ class OipBackend:
         began, attempt = monotonic(), 0
         while True:
             try:
-                answer = await self._choose().infer(named, names, deadline)
+                answer = await self._send(named, names, deadline)
             except NotSent as error:
                 attempt += 1
                 await self._pause(attempt, deadline, error)
+                if self._meter is not None:
+                    self._meter.retries.value += 1
             else:
                 waited = round((monotonic() - began) * 1e9) - answer.server_ns
                 return RemoteOutputs(self._ordered(answer, signature), waited, answer.server_ns)
@@ -138,6 +157,31 @@ class OipBackend:
             except (ConfigError, PackageMissing) as error:
                 raise ModelUnavailable(error.message, cause=error.cause, remedy=error.remedy) from error
         return self._known
+
+    async def _send(self, named: list[Named], names: list[str], deadline: float) -> Answer:
+        first = self._choose()
+        if self._hedge_s is None:
+            return await first.infer(named, names, deadline)
+
+        def again(_: Why) -> Coroutine[Any, Any, Answer] | None:
+            second = self._other(first)
+            if second is None or not self._budget.take():
+                return None
+            if self._meter is not None:
+                self._meter.hedges.value += 1
+            return second.infer(named, names, deadline)
+
+        self._budget.earn()
+        answer, hedged = await race(first.infer(named, names, deadline), again, after=self._hedge_s)
+        if self._meter is not None:
+            self._meter.hedges_won.value += hedged is not None
+        return answer
+
+    def _other(self, first: Server) -> Server | None:
+        """The server that a hedged request goes to: another if there is one that is well, else the same."""
+        well = [server for server in self._servers if server.breaker.ready() and not server.full]
+        others = [server for server in well if server is not first]
+        return min(others or well, key=lambda server: server.outstanding, default=None)
 
     def _choose(self) -> Server:
         """The server for the next request. Raises NotSent when all of them are left alone."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 class Breaker:
     """Closed (requests pass), open (none do), half open (one does, and decides).
 
-    It opens after `threshold` failures in a row, for `pause` seconds, doubled at each further failure up to
+    It opens after `threshold` failures in a row, for `pause` seconds, doubled at each failed probe up to
     `longest`. Times are those of `clock`, in seconds. (M. Nygard, "Release It!", 2007, ch. 5.)
     """
 
@@ -33,23 +33,31 @@ class Breaker:
         """Whether `enter` would let a request through."""
         return not self.is_open or (not self._probing and self._clock() >= self._until)
 
-    def enter(self) -> None:
-        """A request goes out; while open it is the probe."""
-        self._probing = self.is_open
+    def enter(self) -> bool:
+        """A request goes out; whether it is the probe, which its end is to be told with."""
+        probe = self.is_open
+        self._probing = self._probing or probe
+        return probe
 
     def succeeded(self) -> None:
         """The server answered, were it with a refusal."""
         self._failures, self._pause, self._probing = 0, self._first, False
 
-    def failed(self) -> None:
-        """The server did not answer, or not as a server."""
-        if self.is_open:
+    def failed(self, probe: bool = False) -> None:
+        """The server did not answer, or not as a server.
+
+        What was sent before the breaker opened, and fails after, tells nothing new: the pause stays.
+        """
+        if self.is_open and not probe:
+            return
+        if probe:
             self._pause = min(self._pause * 2, self._longest)
+            self._probing = False
         self._failures += 1
-        self._probing = False
         if self.is_open:
             self._until = self._clock() + self._pause
 
-    def abandoned(self) -> None:
-        """The request was cancelled before it told anything: the next one may probe."""
-        self._probing = False
+    def abandoned(self, probe: bool = False) -> None:
+        """The request was cancelled before it told anything; after a probe, the next one may be it."""
+        if probe:
+            self._probing = False

@@ -12,6 +12,7 @@ from wasmind.errors import PackageMissing
 
 if TYPE_CHECKING:
     from wasmind.config import KServe
+    from wasmind.telemetry.elsewhere import RemoteMeter
 
 
 def check_packages(settings: KServe) -> None:
@@ -26,8 +27,8 @@ def check_packages(settings: KServe) -> None:
                 )
 
 
-def connect(settings: KServe, queue: int) -> tuple[Server, ...]:
-    """The servers of a model, not connected yet; `queue` requests may wait for each.
+def connect(settings: KServe, queue: int, meter: RemoteMeter | None = None) -> tuple[Server, ...]:
+    """The servers of a model, not connected yet; `queue` requests may wait for each, `meter` counts them.
 
     Raises ConfigError (certificates), PackageMissing.
     """
@@ -43,6 +44,7 @@ def connect(settings: KServe, queue: int) -> tuple[Server, ...]:
             Breaker(monotonic),
             concurrency=settings.concurrency,
             queue=queue,
+            meter=meter.server(url) if meter is not None else None,
         )
         for url in settings.urls
     )

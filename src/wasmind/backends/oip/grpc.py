@@ -37,6 +37,8 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_ANSWER),
     ("grpc.max_send_message_length", -1),  # what a guest may send is limited by its own memory
     ("grpc.enable_retries", 0),  # retries are the backend's, which knows what is safe
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),  # two minutes else, while the breaker tries sooner
 )
 
 _REFUSALS: dict[grpc.StatusCode, type[NnError]] = {

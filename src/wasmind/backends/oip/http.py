@@ -1,18 +1,19 @@
-"""The REST transport: one model on one server, over pooled HTTP connections."""
+"""The REST transport: one model on one server, over pooled HTTP/1.1 connections."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from typing import NoReturn, cast
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from wasmind.backends.oip import metadata, rest
+from wasmind.backends.oip.connection import BrokenOff, TooMuch
 from wasmind.backends.oip.credentials import Token, tls
+from wasmind.backends.oip.pool import Pool, Unreachable
 from wasmind.backends.oip.transport import NotSent
 from wasmind.config import KServe
 from wasmind.errors import (
@@ -26,11 +27,6 @@ from wasmind.errors import (
 )
 from wasmind.nn.signature import Signature
 
-CONNECT_S = 5.0
-"""How long a server may take to accept a connection."""
-IDLE_S = 4.0
-"""How long an idle connection is kept: less than the five seconds after which common servers close theirs."""
-
 _REFUSALS: dict[int, type[NnError]] = {
     400: InvalidTensor,
     404: ModelNotFound,
@@ -41,6 +37,13 @@ _REFUSALS: dict[int, type[NnError]] = {
     503: ModelUnavailable,
     504: InferenceTimeout,
 }
+_REMEDIES = {
+    401: "set `token_file`, or renew the token in it",
+    403: "let the token's owner use this model on that server",
+    404: "compare `model`, `version` and the url's path with what that server serves",
+    413: "raise what that server, or a proxy before it, accepts",
+    415: "set `binary = false`: it takes no raw bytes",
+}
 
 
 class _ServerMetadata(msgspec.Struct):
@@ -50,20 +53,27 @@ class _ServerMetadata(msgspec.Struct):
 class RestTransport:
     """A transport by JSON, and by raw bytes where the server's metadata list `binary_tensor_data`."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, settings: KServe) -> None:
-        """`client` is this transport's own."""
-        self._client = client
+    def __init__(self, pool: Pool, url: str, settings: KServe) -> None:
+        """`pool` is this transport's own."""
+        where = urlsplit(url)
+        self._pool = pool
         self._url = url.rstrip("/")
-        self._model = f"{self._url}/v2/models/{quote(settings.model, safe='/')}"
+        root = where.path.rstrip("/")
+        model = f"{root}/v2/models/{quote(settings.model, safe='/')}"
         if settings.version:
-            self._model += f"/versions/{quote(settings.version, safe='')}"
+            model += f"/versions/{quote(settings.version, safe='')}"
+        common = f" HTTP/1.1\r\nhost: {where.netloc}\r\naccept: */*\r\naccept-encoding: identity\r\n"
+        self._ask_server = f"GET {root}/v2{common}".encode()
+        self._ask_model = f"GET {model}{common}".encode()
+        self._run = f"POST {model}/infer{common}".encode()
         self._token = Token(settings.token_file) if settings.token_file else None
-        self._binary: bool | None = None
+        self._binary = settings.binary
+        self._asking = asyncio.Lock()
 
     async def signature(self, timeout: float) -> Signature:
         """The model's signature."""
         async with _within(timeout, self._url):
-            body, _ = await self._exchange("GET", self._model)
+            body, _ = await self._exchange(self._ask_model)
         return metadata.parse(body)
 
     async def infer(
@@ -72,59 +82,61 @@ class RestTransport:
         """Run one inference. The first one asks before whether the server takes raw bytes."""
         async with _within(timeout, self._url):
             if self._binary is None:
-                self._binary = await self._takes_raw_bytes()
-            headers, body = rest.pack_request(inputs, binary=self._binary, outputs=outputs)
-            answer, length = await self._exchange("POST", f"{self._model}/infer", headers, body)
+                await self._learn()
+            headers, body = rest.pack_request(inputs, binary=bool(self._binary), outputs=outputs)
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            answer, length = await self._exchange(self._run, lines, body)
         return rest.unpack_response(answer, length)
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        await self._client.aclose()
+        self._pool.close()
 
-    async def _takes_raw_bytes(self) -> bool:
-        try:
-            body, _ = await self._exchange("GET", f"{self._url}/v2")
-            told = msgspec.json.decode(body, type=_ServerMetadata)
-        except (ModelNotFound, RuntimeFailed, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False  # it answers, and tells of no extension
-        return "binary_tensor_data" in told.extensions
+    async def _learn(self) -> None:
+        """Ask the server once, however many wait for it, whether it takes raw bytes."""
+        async with self._asking:
+            if self._binary is not None:
+                return
+            try:
+                body, _ = await self._exchange(self._ask_server)
+                told = msgspec.json.decode(body, type=_ServerMetadata)
+            except (ModelNotFound, RuntimeFailed, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self._binary = False  # it answers, and tells of no extension
+            else:
+                self._binary = "binary_tensor_data" in told.extensions
 
-    async def _exchange(
-        self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> tuple[bytes, str | None]:
-        headers = headers or {}
+    async def _exchange(self, request: bytes, lines: str = "", body: bytes = b"") -> tuple[bytes, str | None]:
+        """Send a request, `lines` being its further headers; the answer's body and its header's length."""
         if self._token is not None:
-            headers["authorization"] = self._token.header()
+            lines += f"authorization: {self._token.header()}\r\n"
+        if body:
+            lines += f"content-length: {len(body)}\r\n"
         try:
-            async with self._client.stream(method, url, headers=headers, content=body) as response:
-                answer = await self._read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NotSent(f"cannot reach {self._url}", cause=str(error) or type(error).__name__) from error
-        except httpx.HTTPError as error:
-            raise ModelUnavailable(
-                f"{self._url} broke off",
-                cause=f"{type(error).__name__}: {error}",
-                remedy="look at that server's log",
+            answer = await self._pool.exchange(
+                b"%b%b\r\n" % (request, lines.encode("ascii")), body, rest.MAX_ANSWER
+            )
+        except Unreachable as error:
+            raise NotSent(
+                f"cannot reach {self._url}",
+                cause=str(error),
+                remedy="give its authority as `ca`" if "certificate verify failed" in str(error) else None,
             ) from error
-        if response.status_code != 200:
-            self._refuse(response.status_code, answer)
-        return answer, response.headers.get(rest.HEADER_LENGTH)
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        chunks, size = [], 0
-        async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as arriving:
-            async for chunk in arriving:
-                size += len(chunk)
-                if size > rest.MAX_ANSWER:
-                    raise RuntimeFailed(f"{self._url} answers more than {rest.MAX_ANSWER} bytes")
-                chunks.append(chunk)
-                if response.status_code >= 500:
-                    break  # its words; servers that failed close the connection, so it is not used again
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        except BrokenOff as error:
+            raise ModelUnavailable(
+                f"{self._url} broke off", cause=str(error), remedy="look at that server's log"
+            ) from error
+        except TooMuch as error:
+            raise RuntimeFailed(f"{self._url} answers more than {rest.MAX_ANSWER} bytes") from error
+        if answer.status != 200:
+            self._refuse(answer.status, answer.body)
+        length = answer.headers.get(rest.HEADER_LENGTH.encode())
+        return answer.body, None if length is None else length.decode("latin-1")
 
     def _refuse(self, status: int, body: bytes) -> NoReturn:
         kind = _REFUSALS.get(status, RuntimeFailed)
-        raise kind(f"{self._url} answered {status}", cause=rest.error_text(body))
+        raise kind(
+            f"{self._url} answered {status}", cause=rest.error_text(body), remedy=_REMEDIES.get(status)
+        )
 
 
 @asynccontextmanager
@@ -139,15 +151,9 @@ async def _within(seconds: float, url: str) -> AsyncIterator[None]:
 
 def connect(url: str, settings: KServe) -> RestTransport:
     """A transport to a server; it connects with its first request. Raises ConfigError."""
-    client = httpx.AsyncClient(
-        verify=tls(settings) if url.startswith("https:") else False,
-        timeout=httpx.Timeout(None, connect=CONNECT_S),
-        limits=httpx.Limits(
-            max_connections=None,  # the server's own limit on concurrency holds
-            max_keepalive_connections=settings.concurrency,
-            keepalive_expiry=IDLE_S,
-        ),
-        headers={"accept-encoding": "identity"},
-        trust_env=False,
+    where = urlsplit(url)
+    secure = where.scheme == "https"
+    pool = Pool(
+        where.hostname or "", where.port or (443 if secure else 80), tls(settings) if secure else None
     )
-    return RestTransport(client, url, settings)
+    return RestTransport(pool, url, settings)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from wasmind.backends.oip.breaker import Breaker
 from wasmind.backends.oip.rest import Named
 from wasmind.backends.oip.transport import NotSent, Transport
 from wasmind.errors import InferenceTimeout, ModelBusy, ModelUnavailable
+
+if TYPE_CHECKING:
+    from wasmind.telemetry.elsewhere import ServerMeter
 
 _SICK = (ModelUnavailable, InferenceTimeout)
 """What counts against a server. A refusal is an answer: it does not."""
@@ -32,9 +36,18 @@ class Server:
     """`concurrency` requests run at once; `queue` more may wait for their turn."""
 
     def __init__(
-        self, url: str, transport: Transport, breaker: Breaker, *, concurrency: int, queue: int
+        self,
+        url: str,
+        transport: Transport,
+        breaker: Breaker,
+        *,
+        concurrency: int,
+        queue: int,
+        meter: ServerMeter | None = None,
     ) -> None:
+        """`meter` counts what becomes of its requests."""
         self.url, self.transport, self.breaker = url, transport, breaker
+        self._meter = meter
         self._turns = asyncio.Semaphore(concurrency)
         self._most = concurrency + queue
         self.outstanding = 0
@@ -56,7 +69,7 @@ class Server:
                 remedy="try again later, raise `concurrency` or `queue`, or give the model more servers",
             )
         began = perf_counter_ns()
-        self.outstanding += 1
+        self._count(1)
         try:
             await self._turn(deadline)
             try:
@@ -65,7 +78,7 @@ class Server:
             finally:
                 self._turns.release()
         finally:
-            self.outstanding -= 1
+            self._count(-1)
         return Answer(found, started - began, perf_counter_ns() - started)
 
     async def _turn(self, deadline: float) -> None:
@@ -86,17 +99,31 @@ class Server:
             raise InferenceTimeout(f"the turn at {self.url} came at the deadline")
         if not self.breaker.ready():
             raise NotSent(f"{self.url} fails", cause="it is left alone after repeated failures")
-        self.breaker.enter()
+        breaker, outcome = self.breaker, "refused"
+        probe = breaker.enter()
         try:
             answer = await self.transport.infer(inputs, outputs, left)
         except _SICK:
-            self.breaker.failed()
+            breaker.failed(probe)
+            outcome = "failed"
             raise
         except asyncio.CancelledError:
-            self.breaker.abandoned()
+            breaker.abandoned(probe)
+            outcome = "canceled"
             raise
         except BaseException:
-            self.breaker.succeeded()
+            breaker.succeeded()
             raise
-        self.breaker.succeeded()
-        return answer
+        else:
+            breaker.succeeded()
+            outcome = "success"
+            return answer
+        finally:
+            if self._meter is not None:
+                self._meter.ended(outcome)
+                self._meter.open.value = breaker.is_open
+
+    def _count(self, more: int) -> None:
+        self.outstanding += more
+        if self._meter is not None:
+            self._meter.outstanding.value = self.outstanding
