@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from wasmind.catalog import formats
-from wasmind.config import Encoding, Runtime
+from wasmind.config import Encoding
 from wasmind.errors import InvalidEncoding
 
 if TYPE_CHECKING:
@@ -123,23 +123,6 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InvalidEncoding, match="damaged zip archive"):
         formats.encoding_of(path)
-
-
-def test_every_encoding_has_a_runtime() -> None:
-    assert set(formats.READERS) == set(get_args(Encoding)) - {"autodetect"}
-    assert {runtime for readers in formats.READERS.values() for runtime in readers} == set(get_args(Runtime))
-
-
-def test_the_runtime_follows_from_the_encoding() -> None:
-    assert formats.runtime_for("onnx") == "onnx"
-    assert formats.runtime_for("tensorflow") == "openvino"
-    assert formats.runtime_for("onnx", "openvino") == "openvino"
-
-
-def test_a_runtime_that_does_not_read_the_encoding() -> None:
-    with pytest.raises(InvalidEncoding, match="the runtime tflite does not read onnx") as caught:
-        formats.runtime_for("onnx", "tflite")
-    assert "onnx or openvino" in caught.value.explain()
 
 
 def test_no_array_is_mistaken_for_a_model(tmp_path: Path) -> None:

@@ -66,10 +66,29 @@ def test_without_confinement_models_are_refused(
 def test_a_missing_runtime_is_told_with_how_to_install_it(
     settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "_FRAMEWORKS", {"onnx": "no-such-package"})
+    monkeypatch.setattr(checks, "installed_version", lambda name: None if name == "onnx" else "1.0")
     check = found(settings, "runtime onnx")
-    assert check.verdict == "warning"
+    assert (check.verdict, check.cost) == ("info", "others read onnx")
     assert check.remedy == "pip install 'wasmind[onnx]'"
+    assert found(settings, "runtime openvino").found.startswith("openvino 1.0, reads onnx, openvino")
+
+
+@pytest.mark.parametrize("model", [{"runtime": "onnx"}, {"encoding": "onnx"}])
+def test_a_runtime_that_a_model_needs_is_a_warning(
+    model: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.parse({"models": {"m": {"path": "m.onnx"} | model}}, tmp_path)
+    there = {"tflite"}
+    monkeypatch.setattr(checks, "installed_version", lambda name: "1.0" if name in there else None)
+    check = found(settings, "runtime onnx")
+    assert (check.verdict, check.cost) == ("warning", "no models in onnx")
+
+
+def test_a_machine_without_any_runtime_cannot_serve(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "installed_version", lambda name: None)
+    assert found(settings, "runtimes").verdict == "failure"
 
 
 def test_few_descriptors_and_a_foreign_python_are_told(

@@ -1,7 +1,7 @@
 """A worker that was taken over: confined as every worker, it then tries what an attacker would.
 
-Run as a program with the paths of a model and of a file that is not its own, and `load` or `serve`.
-Prints one JSON object: for each attempt the errno's name, or "done" if nothing stopped it.
+Run as a program with the paths of a model and of a file that is not its own, a runtime with an encoding, and
+`load` or `serve`. Prints one JSON object: for each attempt the errno's name, or "done" if nothing stopped it.
 """
 
 from __future__ import annotations
@@ -162,19 +162,21 @@ def outcome(attempt: Callable[[], Any]) -> str:
 
 
 def main() -> None:
-    model, secret, phase = sys.argv[1:]
+    model, secret, runtime, encoding, phase = sys.argv[1:]
     parent = os.getppid()
     from wasmind.catalog.files import ModelFile
     from wasmind.worker import confine
     from wasmind.worker.spec import WorkerSpec
-    from wasmind.worker.syscalls import Profile
 
-    spec = WorkerSpec(name="m", files=(ModelFile(model, "model"),), encoding="onnx", runtime="onnx")
+    spec = WorkerSpec(name="m", files=(ModelFile(model, "model"),), encoding=encoding, runtime=runtime)
     held = confine.begin(spec)
-    confine.before_load(spec, held, Profile())
+    from wasmind.worker.runtimes.base import framework
+
+    profile = framework(runtime, encoding).profile
+    confine.before_load(spec, held, profile)
     tries = attempts(model, secret, parent)
     if phase == "serve":
-        confine.before_serve(held, Profile())
+        confine.before_serve(held, profile)
         tries |= serving_only(model)
     found = {name: outcome(attempt) for name, attempt in tries.items()}
     found["read the model"] = outcome(lambda: opened(model, "rb"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.frameworks import ONCE, Linear
 from wasmind.worker.confine import probe
 
 pytestmark = [
@@ -22,15 +23,28 @@ pytestmark = [
 DENIED = {"EACCES", "EPERM"}
 
 
+CODE = {"make executable memory", "make memory executable"}
+MAKES_CODE = {"openvino"}
+"""Runtimes that compile what they run."""
+
+
+@pytest.fixture(scope="module", params=ONCE)
+def linear(request: pytest.FixtureRequest) -> Linear:
+    """A runtime whose framework is imported, and whose profile confines the captive."""
+    return request.param
+
+
 @pytest.fixture(scope="module", params=["load", "serve"])
-def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def found(
+    request: pytest.FixtureRequest, linear: Linear, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("models")
     model, secret = directory / "model.onnx", directory / "secret.onnx"
     model.write_bytes(b"weights")
     secret.write_bytes(b"another tenant's weights")
     captive = Path(__file__).with_name("captive.py")
     ended = subprocess.run(
-        [sys.executable, "-P", captive, model, secret, request.param],
+        [sys.executable, "-P", captive, model, secret, linear.runtime, linear.encoding, request.param],
         capture_output=True,
         timeout=60,
         check=False,
@@ -42,7 +56,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return result | {"phase": request.param}
 
 
-def test_every_attempt_is_denied_by_the_kernel(found: dict[str, str]) -> None:
+def test_every_attempt_is_denied_by_the_kernel(found: dict[str, str], linear: Linear) -> None:
     expected = {
         "call clone3": {
             "ENOSYS",
@@ -54,7 +68,7 @@ def test_every_attempt_is_denied_by_the_kernel(found: dict[str, str]) -> None:
     through = {
         name: got
         for name, got in found.items()
-        if name not in ("read the model", "phase")
+        if name not in ("read the model", "phase", *(CODE if linear.runtime in MAKES_CODE else ()))
         and not any(wanted in got for wanted in expected.get(name, DENIED))
     }
     assert through == {}

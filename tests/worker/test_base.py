@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from wasmind.catalog.runtimes import PACKAGES, READERS
 from wasmind.errors import InvalidEncoding
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes.base import DTYPES, RUNTIMES, framework
@@ -22,8 +25,8 @@ def test_a_framework_tells_its_name() -> None:
 
 
 def test_one_that_does_not_read_the_encoding_names_one_that_does() -> None:
-    with pytest.raises(InvalidEncoding, match="'openvino' does not read the encoding 'onnx'") as caught:
-        framework("openvino", "onnx")
+    with pytest.raises(InvalidEncoding, match="'tflite' does not read the encoding 'onnx'") as caught:
+        framework("tflite", "onnx")
     assert caught.value.remedy == "set runtime = 'onnx'"
 
 
@@ -39,3 +42,12 @@ def test_one_that_is_not_installed_is_told_with_the_command(monkeypatch: pytest.
     with pytest.raises(InvalidEncoding, match="not installed") as caught:
         framework("onnx", "onnx")
     assert caught.value.remedy == "pip install 'wasmind[onnx]'"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_each_is_installed_by_an_extra_of_its_own(runtime: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    offer = RUNTIMES[runtime]
+    (requirement,) = project["optional-dependencies"][offer.extra]
+    assert requirement.startswith(PACKAGES[runtime].distribution)
+    assert all(runtime in READERS[encoding] for encoding in offer.encodings)

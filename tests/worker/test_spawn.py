@@ -118,7 +118,7 @@ async def test_a_model_that_is_gone_is_explained(model: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"runtime": "openvino"}, "does not read the encoding 'onnx'"),
+        ({"runtime": "tflite"}, "does not read the encoding 'onnx'"),
         ({"encoding": "pytorch"}, "does not read the encoding 'pytorch'"),
     ],
 )
@@ -139,7 +139,7 @@ async def test_too_little_memory_is_refused_with_what_is_needed(model: Path, tmp
 async def test_a_target_that_is_not_there_is_refused(model: Path, tmp_path: Path) -> None:
     error, _ = await refusal(spec_of(model, target="gpu"), tmp_path)
     assert isinstance(error, UnsupportedOperation)
-    assert "no gpu for onnxruntime" in error.message
+    assert "no GPU for onnxruntime" in error.message
 
 
 async def test_one_that_loads_is_stopped_at_once(model: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model's encoding, seen from its bytes, and the runtimes that read it."""
+"""A model's encoding, seen from its bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,7 @@ from wasmind.nn import encoding as nn_encoding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wasmind.config import Encoding, Runtime
-
-READERS: dict[Encoding, tuple[Runtime, ...]] = {
-    "onnx": ("onnx", "openvino"),
-    "openvino": ("openvino",),
-    "tensorflow": ("openvino", "tensorflow"),
-    "tensorflowlite": ("tflite", "openvino"),
-    "pytorch": ("pytorch",),
-    "ggml": ("ggml",),
-}
-"""The runtimes that read an encoding; the first is the default."""
+    from wasmind.config import Encoding
 
 MAX_ZIP_DIRECTORY = 8 << 20
 """A zip archive's list of entries is read into memory up to this many bytes; TorchScript needs thousands at
@@ -90,22 +80,6 @@ def looks_like(head: bytes) -> str | None:
     if head and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "plain text"
     return None
-
-
-def runtime_for(encoding: Encoding, wanted: Runtime | None = None) -> Runtime:
-    """The runtime that serves an encoding: the operator's choice where it can, else the default.
-
-    Raises InvalidEncoding for a runtime that does not read it.
-    """
-    readers = READERS[encoding]
-    if wanted is None:
-        return readers[0]
-    if wanted not in readers:
-        raise InvalidEncoding(
-            f"the runtime {wanted} does not read {encoding}",
-            remedy=f"use {' or '.join(readers)}, or leave `runtime` out",
-        )
-    return wanted
 
 
 def _require_torchscript(path: Path, file: io.BufferedReader) -> None:

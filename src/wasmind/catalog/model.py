@@ -10,6 +10,7 @@ import msgspec
 
 from wasmind.catalog import conversions, formats, labels
 from wasmind.catalog.files import ModelFile, files_of
+from wasmind.catalog.runtimes import runtime_for
 from wasmind.config import Encoding, KServe, Model, Runtime
 from wasmind.errors import WasmindError
 
@@ -76,7 +77,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
         digest=conversions.version(digests.of_model(files), model, named),
         files=files,
         encoding=encoding,
-        runtime=formats.runtime_for(encoding, model.runtime),
+        runtime=runtime_for(encoding, model.runtime),
         labels=named,
         config=model,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from wasmind.catalog.runtimes import PACKAGES, READERS, installed_version
 from wasmind.errors import NodeError
 from wasmind.node.client import ask
 from wasmind.node.listen import listen
@@ -29,8 +30,6 @@ Verdict: TypeAlias = Literal["ok", "info", "warning", "failure"]
 
 DESCRIPTORS = 65_536
 """Open files below which a busy edge worker may run out."""
-_FRAMEWORKS = {"onnx": "onnxruntime"}
-"""The package of a runtime, where it has another name."""
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,7 +50,7 @@ def examine(config: Config) -> list[Check]:
         *_confinement(),
         _user_namespaces(),
         _cgroups(),
-        *_runtimes(),
+        *_runtimes(config),
         _cores(config),
         _memory(),
         *_address_space(),
@@ -118,18 +117,29 @@ def _cgroups() -> Check:
     return Check("cgroups", "info", f"{words}; memory of models is limited by rlimits")
 
 
-def _runtimes() -> Iterator[Check]:
-    installed = 0
+def _runtimes(config: Config) -> Iterator[Check]:
+    wanted = {model.runtime for model in config.models.values()}
+    found = {name: installed_version(name) for name in RUNTIMES}
+    readable = {encoding for name in found if found[name] for encoding in RUNTIMES[name].encodings}
+    wanted |= {
+        READERS[model.encoding][0]
+        for model in config.models.values()
+        if model.encoding != "autodetect" and model.encoding not in readable
+    }
     for name, offer in RUNTIMES.items():
-        package = _FRAMEWORKS.get(name, name)
         encodings = ", ".join(sorted(offer.encodings))
-        try:
-            yield Check(f"runtime {name}", "ok", f"{package} {version(package)}, reads {encodings}")
-            installed += 1
-        except PackageNotFoundError:
-            remedy = f"pip install 'wasmind[{offer.extra}]'"
-            yield Check(f"runtime {name}", "warning", "not installed", f"no models in {encodings}", remedy)
-    if not installed:
+        if found[name]:
+            yield Check(
+                f"runtime {name}", "ok", f"{PACKAGES[name].distribution} {found[name]}, reads {encodings}"
+            )
+            continue
+        only = sorted(offer.encodings - readable)
+        cost = f"no models in {', '.join(only)}" if only else f"others read {encodings}"
+        verdict: Verdict = "warning" if name in wanted else "info"
+        yield Check(
+            f"runtime {name}", verdict, "not installed", cost, f"pip install 'wasmind[{offer.extra}]'"
+        )
+    if not any(found.values()):
         yield Check("runtimes", "failure", "none", "no model can be served", "pip install 'wasmind[onnx]'")
 
 

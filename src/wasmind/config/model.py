@@ -66,6 +66,8 @@ class Model(Section, frozen=True):
     encoding: Encoding = "autodetect"
     runtime: Runtime | None = None
     target: Target = "cpu"
+    fallback: Literal["cpu"] | None = None
+    """Where to run when there is no such target; None: the model is refused."""
     instances: int = 1
     threads: int = 1
     batch: Batch = Batch()

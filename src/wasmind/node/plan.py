@@ -197,6 +197,7 @@ def _spec(record: ModelRecord) -> WorkerSpec:
         encoding=record.encoding,
         runtime=record.runtime,
         target=settings.target,
+        fallback=settings.fallback,
         instances=settings.instances,
         threads=settings.threads,
         batch=settings.batch.max_size,

@@ -90,9 +90,9 @@ def begin(spec: WorkerSpec) -> Confinement:
 
 
 def before_load(spec: WorkerSpec, held: Confinement, profile: Profile) -> None:
-    """The second stage: only the model's files, only listed calls."""
+    """The second stage: only the model's files (and the runtime's), only listed calls."""
     if held.landlock:
-        _allow_reading([*_HARMLESS, *(file.path for file in spec.files)], held.landlock)
+        _allow_reading([*_HARMLESS, *profile.files, *(file.path for file in spec.files)], held.landlock)
     if held.seccomp:
         allow_calls(profile, loading=True)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.errors import ModelLoadFailed, WasmindError
+from wasmind.errors import ModelLoadFailed, UnsupportedOperation, WasmindError
 from wasmind.nn.explain import explained
 from wasmind.worker import confine
 from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
@@ -24,6 +24,7 @@ from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
 if TYPE_CHECKING:
     from wasmind.nn.signature import Signature
     from wasmind.worker.call import Company
+    from wasmind.worker.runtimes.base import Framework, LoadedModel
     from wasmind.worker.server import Server
 
 FAILED_TO_LOAD = 3
@@ -78,7 +79,7 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         import_packages(spec.conversions)
     confine.before_load(spec, held, runtime.profile)
     began = time.monotonic()
-    model = runtime.load(spec)
+    model, notes = _load(runtime, spec)
     loaded = time.monotonic()
     signature = model.signature
     if max(len(signature.inputs), len(signature.outputs)) > MAX_TENSORS:
@@ -91,7 +92,6 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         runners = [Runner(execution, signature, shapes) for execution in executions]
     else:
         runners, seen, joins = converting(spec.conversions, signature, executions)
-    notes = []
     if spec.warm_up:
         for runner in runners:
             why = warm_up(runner.execution, signature)
@@ -121,6 +121,16 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         notes=tuple(note[:2000] for note in notes),
     )
     return server, ready
+
+
+def _load(runtime: Framework, spec: WorkerSpec) -> tuple[LoadedModel, list[str]]:
+    """Load on the target, or where the operator allows it on the CPU instead, which is then noted."""
+    try:
+        return runtime.load(spec), []
+    except UnsupportedOperation as error:
+        if spec.target == "cpu" or spec.fallback != "cpu":
+            raise
+        return runtime.load(msgspec.structs.replace(spec, target="cpu")), [f"on the CPU: {error.message}"]
 
 
 def _failure(spec: WorkerSpec, error: Exception) -> LoadFailed:

@@ -41,6 +41,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     encoding: Encoding
     runtime: Runtime
     target: Target = "cpu"
+    fallback: Literal["cpu"] | None = None
+    """Where to run when there is no such target; None: it is refused."""
     instances: int = 1
     """Inferences that may run at the same time."""
     threads: int = 1

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a runtime needs beyond the calls that every worker needs."""
+    """What a runtime needs beyond the calls and files that every worker needs."""
 
     load: frozenset[str] = frozenset()
     serve: frozenset[str] = frozenset()
     executable_memory: bool = False
     """Whether it makes code at run time."""
+    files: tuple[str, ...] = ()
+    """Its own files that it reads while it loads a model."""
 
 
 _SERVE = frozenset(

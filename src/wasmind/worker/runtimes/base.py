@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
+    from wasmind.config import Encoding, Runtime
     from wasmind.nn.signature import Signature
     from wasmind.worker.spec import WorkerSpec
     from wasmind.worker.syscalls import Profile
@@ -94,12 +95,19 @@ class Offer:
     """Bytes of private memory that the framework takes before any model."""
 
 
-RUNTIMES: dict[str, Offer] = {
+RUNTIMES: dict[Runtime, Offer] = {
     "onnx": Offer("wasmind.worker.runtimes.onnx", frozenset({"onnx"}), "onnx", 160 << 20),
+    "openvino": Offer(
+        "wasmind.worker.runtimes.openvino",
+        frozenset({"openvino", "onnx", "tensorflowlite", "tensorflow"}),
+        "openvino",
+        130 << 20,
+    ),
+    "tflite": Offer("wasmind.worker.runtimes.tflite", frozenset({"tensorflowlite"}), "tflite", 90 << 20),
 }
 
 
-def framework(runtime: str, encoding: str) -> Framework:
+def framework(runtime: Runtime, encoding: Encoding) -> Framework:
     """Import a framework. Raises InvalidEncoding when it does not read the encoding, or is not installed."""
     offer = RUNTIMES.get(runtime)
     if offer is None or encoding not in offer.encodings:

@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from wasmind.errors import ModelLoadFailed, UnsupportedOperation
+from wasmind.errors import ModelLoadFailed
 from wasmind.nn.signature import Dim, Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes.base import DTYPES
+from wasmind.worker.runtimes.devices import refuse
 from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
@@ -69,11 +70,7 @@ class Runtime:
     def load(self, spec: WorkerSpec) -> OnnxModel:
         """Load the model. The optimised graph stays in memory: nothing is written anywhere."""
         if spec.target != "cpu":
-            raise UnsupportedOperation(
-                f"there is no {spec.target} for {self.name} here",
-                cause=f"it offers {', '.join(ort.get_available_providers())}",
-                remedy='set target = "cpu"',
-            )
+            refuse(spec.target, self.name, ("CPU",))
         options = ort.SessionOptions()
         options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
