@@ -175,3 +175,118 @@ def test_the_shape_that_a_hint_proposes_fits(
     proposed = tuple(map(int, remedy.partition("send [")[2].partition("]")[0].split(",")))
     assert fits(declared, proposed)
     assert prod(proposed) == prod(came)
+
+
+# --- the declaration that would convert it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("want", "declared", "got", "dims", "steps"),
+    [
+        (F32, NCHW, F32, (1, 224, 224, 3), '{ layout = "NHWC" }'),
+        (F32, NCHW, F32, (224, 224, 3), '{ layout = "HWC" }, "add_batch"'),
+        (F32, NCHW, F32, (3, 224, 224), '"add_batch"'),
+        (F32, (3, 4), F32, (1, 3, 4), '"drop_batch"'),
+        (F32, (3, 4), F16, (3, 4), '{ cast = "f16" }'),
+        (I64, (3, 4), I32, (3, 4), '{ cast = "i32" }'),
+        (F32, NCHW, U8, (1, 3, 224, 224), '{ cast = { type = "u8", scale = …, offset = … } }'),
+        (
+            F32,
+            NCHW,
+            U8,
+            (1, 224, 224, 3),
+            '{ cast = { type = "u8", scale = …, offset = … } }, { layout = "NHWC" }',
+        ),
+    ],
+)
+def test_the_declaration_is_named(
+    want: TensorType, declared: tuple[Dim, ...], got: TensorType, dims: tuple[int, ...], steps: str
+) -> None:
+    found = why(want, declared, got, dims)
+    assert found.endswith(f"; or declare convert = [{steps}] in [models.NAME.inputs.x]")
+
+
+def test_the_declaration_that_is_named_does_it() -> None:
+    """What a refusal says is read as configuration, planned for the model, and takes what was refused."""
+    import re
+    from pathlib import Path
+
+    import msgspec
+
+    from wasmind import config
+    from wasmind.nn.signature import Signature
+    from wasmind.worker.conversions.plan import Plan
+    from wasmind.worker.spec import Conversions
+
+    cases = [
+        (F32, NCHW, F32, (1, 224, 224, 3)),
+        (F32, NCHW, F32, (224, 224, 3)),
+        (F32, NHWC, F32, (3, 224, 224)),
+        (F32, NCHW, U8, (1, 224, 224, 3)),
+        (F32, NCHW, U8, (224, 224, 3)),
+        (F32, (3, 4), F16, (1, 3, 4)),
+        (F32, ("N", 4), F64, (4,)),
+    ]
+    for want, declared, got, dims in cases:
+        words = re.search(
+            r"(convert = \[.*\]) in \[models\.NAME\.inputs\.x\]", why(want, declared, got, dims)
+        )
+        assert words, (declared, dims)
+        table = msgspec.toml.decode(words[1].replace("…", "1.0"))
+        read = config.parse({"models": {"m": {"path": "m", "inputs": {"x": table}}}}, Path("/"))
+        inner = Signature((TensorSpec("x", want, declared),), ())
+        outer = Plan(Conversions(inputs=read.models["m"].inputs), inner).signature.inputs[0]
+        assert outer.type is got
+        assert outer.dims is not None
+        assert fits(outer.dims, dims), (declared, dims, outer)
+
+
+def test_what_no_conversion_mends_names_none() -> None:
+    assert "declare" not in why(F32, (3, 4), F32, (3, 5))
+    assert "declare" not in why(F32, (3, 4), F16, (3, 5)), "a cast alone would not do"
+    assert "declare" not in why(U8, (3, 4), F32, (3, 4))
+
+
+def test_an_odd_name_is_quoted() -> None:
+    found = hint(TensorSpec("x:0", F32, ("N", 3)), Came(F32, (3,), 12))
+    assert 'in [models.NAME.inputs."x:0"]' in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (b"RIFF\0\0\0\0WEBP", "a WebP image"),
+    ],
+)
+@pytest.mark.parametrize("declared", [NCHW, NHWC, (5000,)])
+def test_a_file_for_an_image_names_the_conversion(head: bytes, words: str, declared: tuple[Dim, ...]) -> None:
+    found = hint(TensorSpec("x", F32, declared), Came(U8, (5000,), 5000, head))
+    assert found.cause.startswith(f"these bytes are {words} as it is in its file")
+    assert found.remedy.startswith(
+        'declare convert = ["image"] in [models.NAME.inputs.x], and send the file as u8 [5000]'
+    )
+
+
+def test_text_for_token_ids_names_the_conversion() -> None:
+    found = hint(TensorSpec("input_ids", I64, ("N", "L")), Came(U8, (11,), 11, b"hello\nw\xc3\xb6rld"[:11]))
+    assert found.cause == "this looks like text, and the model takes token ids"
+    assert 'convert = [{ text = { tokenizer = "tokenizer.json" } }]' in found.remedy
+    ids = hint(TensorSpec("input_ids", I64, ("N", "L")), Came(U8, (16,), 16, bytes(16)))
+    assert "text" not in ids.cause
+
+
+def test_an_input_that_the_node_converts_says_so() -> None:
+    spec = TensorSpec("image", U8, ("image_bytes",))
+    found = hint(spec, Came(F32, (1, 3, 224, 224), 602_112))
+    assert found.cause.startswith("the node converts this input")
+    short = hint(spec, Came(U8, (10,), 9))
+    assert "one byte short" in short.cause
+
+
+@given(st.binary(max_size=64))
+def test_no_bytes_break_the_guess(head: bytes) -> None:
+    found = hint(TensorSpec("x", I64, ("N", 3)), Came(U8, (max(1, len(head)),), len(head), head))
+    assert found.cause
+    assert found.remedy

@@ -152,7 +152,18 @@ def test_the_refusal_is_an_invalid_argument_for_the_guest() -> None:
         'input "data": expected f32 [N,3,224,224], got f32 [1,224,224,3] in 602112 bytes'
     )
     assert error.cause == "this looks like NHWC for an NCHW model"
-    assert error.remedy == "move the channels before height and width and send [1,3,224,224]"
+    assert error.remedy == (
+        "move the channels before height and width and send [1,3,224,224]; "
+        'or declare convert = [{ layout = "NHWC" }] in [models.NAME.inputs.data]'
+    )
+
+
+def test_the_bytes_are_looked_at_to_explain_a_refusal() -> None:
+    jpeg = memoryview(b"\xff\xd8\xff\xe0" + bytes(1000))
+    with pytest.raises(InvalidTensor, match=r"got u8 \[1004\]") as caught:
+        check(IMAGE, U8, (1004,), 1004, jpeg)
+    assert "a JPEG image as it is in its file" in str(caught.value.cause)
+    assert 'convert = ["image"] in [models.NAME.inputs.data]' in str(caught.value.remedy)
 
 
 # --- types that no ABI can name ---------------------------------------------------------------------------

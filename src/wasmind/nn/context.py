@@ -101,8 +101,12 @@ class ExecutionContext:
             remedy="give one of these names, or an index in this order",
         )
 
-    def check_input(self, index: int, type_: TensorType, dims: Sequence[int], length: int) -> TensorSpec:
-        """Hold a tensor of `length` bytes against input `index`. Raises InvalidArgument, InvalidTensor."""
+    def check_input(
+        self, index: int, type_: TensorType, dims: Sequence[int], length: int, data: Buffer | None = None
+    ) -> TensorSpec:
+        """Hold a tensor of `length` bytes against input `index`; `data` is looked at only to explain what
+        does not fit. Raises InvalidArgument, InvalidTensor.
+        """
         inputs = self.graph.signature.inputs
         if not 0 <= index < len(inputs):
             raise InvalidArgument(
@@ -111,7 +115,7 @@ class ExecutionContext:
                 remedy=f"give an index from 0 to {len(inputs) - 1}",
             )
         spec = inputs[index]
-        validation.check(spec, type_, dims, length)
+        validation.check(spec, type_, dims, length, data)
         return spec
 
     def set_input(self, index: int, type_: TensorType, dims: tuple[int, ...], data: Buffer) -> None:
@@ -120,7 +124,7 @@ class ExecutionContext:
         Raises InvalidArgument, InvalidTensor, TooLarge.
         """
         length = len(data)
-        spec = self.check_input(index, type_, dims, length)
+        spec = self.check_input(index, type_, dims, length, data)
         if spec.type is TensorType.BOOL:
             validation.check_bools(spec, data)
         lease = self._leases[index]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from math import prod
 from typing import NamedTuple, TypeAlias
 
+from wasmind.nn.files import looks_like
 from wasmind.nn.signature import Dim, TensorSpec
 from wasmind.nn.tensor import TensorType, describe
 
 _FLOATS = frozenset((TensorType.F16, TensorType.F32, TensorType.F64, TensorType.BF16))
 _NUMBERS = "the core ABI numbers them f16 0, f32 1, f64 2, u8 3, i32 4, i64 5; WIT numbers them otherwise"
+
+HEAD = 64
+"""Bytes of a tensor that are looked at to guess what it is."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 
 Guess: TypeAlias = Callable[[TensorSpec, "Came"], "Hint | None"]
 
@@ -22,6 +28,8 @@ class Came(NamedTuple):
     type: TensorType
     dims: tuple[int, ...]
     length: int
+    head: bytes = b""
+    """Its first bytes, where they are at hand."""
 
     @property
     def elements(self) -> int:
@@ -42,20 +50,80 @@ class Hint(NamedTuple):
 
     cause: str
     remedy: str
+    steps: tuple[str, ...] = ()
+    """The conversion that would do it, if one could."""
 
 
 def hint(spec: TensorSpec, came: Came) -> Hint:
     """What explains the difference between what is declared and what came: of its type, its shape, else its
     length.
     """
+    whole = _first(_WHOLE_GUESSES, spec, came)
+    if whole is not None:
+        return whole
     found = [hint for hint in (_first(_TYPE_GUESSES, spec, came), _first(_SHAPE_GUESSES, spec, came)) if hint]
     if not found:
         found = [_length(spec, came) or Hint("it does not fit the model's declaration", f"send {spec}")]
-    return Hint("; also, ".join(hint.cause for hint in found), "; ".join(hint.remedy for hint in found))
+    remedy = "; ".join(hint.remedy for hint in found)
+    if all(hint.steps for hint in found):
+        steps = tuple(step for hint in found for step in hint.steps)
+        remedy += f"; or declare {_declaration(spec, *steps)}"
+    return Hint("; also, ".join(hint.cause for hint in found), remedy)
 
 
 def _first(guesses: tuple[Guess, ...], spec: TensorSpec, came: Came) -> Hint | None:
     return next((found for guess in guesses if (found := guess(spec, came)) is not None), None)
+
+
+def _declaration(spec: TensorSpec, *steps: str) -> str:
+    """What lets the node convert it."""
+    name = spec.name if _BARE_KEY.match(spec.name) else '"' + spec.name.replace('"', '\\"') + '"'
+    return f"convert = [{', '.join(steps)}] in [models.NAME.inputs.{name}]"
+
+
+def _takes_bytes(spec: TensorSpec) -> bool:
+    """Whether the node converts this input from a file or a text."""
+    return spec.type is TensorType.U8 and spec.dims == (f"{spec.name}_bytes",)
+
+
+def _for_conversion(spec: TensorSpec, came: Came) -> Hint | None:
+    """The node converts the input, and the function has done it itself."""
+    if not _takes_bytes(spec) or (came.type is TensorType.U8 and len(came.dims) == 1):
+        return None
+    return Hint(
+        "the node converts this input from the bytes of a file or a text, as the model's configuration says",
+        "send these bytes as they are, as u8 in one dimension, which is their number",
+    )
+
+
+def _file(spec: TensorSpec, came: Came) -> Hint | None:
+    """A file where its contents were wanted."""
+    found = looks_like(came.head)
+    if found is None or came.type is not TensorType.U8 or _takes_bytes(spec):
+        return None
+    image = _declaration(spec, '"image"')
+    return Hint(
+        f"these bytes are {found} as it is in its file, and the model takes decoded pixels",
+        f"declare {image}, and send the file as u8 [{came.length}]; or decode it and send {spec}",
+    )
+
+
+def _text(spec: TensorSpec, came: Came) -> Hint | None:
+    """Text where token ids were wanted."""
+    if spec.type not in (TensorType.I32, TensorType.I64) or came.type is not TensorType.U8:
+        return None
+    if len(came.dims) != 1 or not _is_text(came.head):
+        return None
+    text = _declaration(spec, '{ text = { tokenizer = "tokenizer.json" } }')
+    return Hint(
+        "this looks like text, and the model takes token ids",
+        f"declare {text}, and send the text as u8 [{came.length}]; or tokenize it",
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    text = head.decode(errors="ignore")  # the last letter may be cut off
+    return len(text.encode()) > max(3, len(head) - 4) and text.replace("\n", " ").isprintable()
 
 
 def _empty(spec: TensorSpec, came: Came) -> Hint | None:
@@ -86,6 +154,7 @@ def _wrong_type(spec: TensorSpec, came: Came) -> Hint | None:
         return Hint(
             f"these look like raw bytes (pixels, say), and the model takes {want}",
             f"convert each byte to {want}, scaled as the model was trained ((x - mean) / std, or x / 255)",
+            (f'{{ cast = {{ type = "{got}", scale = …, offset = … }} }}',),
         )
     if want in (TensorType.U8, TensorType.I8) and got in _FLOATS:
         return Hint(
@@ -94,9 +163,15 @@ def _wrong_type(spec: TensorSpec, came: Came) -> Hint | None:
         )
     if want in _FLOATS and got in _FLOATS:
         return Hint(
-            f"the precision differs: {got} has {got.size} bytes each", f"convert each element to {want}"
+            f"the precision differs: {got} has {got.size} bytes each",
+            f"convert each element to {want}",
+            (f'{{ cast = "{got}" }}',),
         )
-    return Hint(f"the model takes {want}, not {got}", f"convert each element to {want} ({want.size} bytes)")
+    return Hint(
+        f"the model takes {want}, not {got}",
+        f"convert each element to {want} ({want.size} bytes)",
+        (f'{{ cast = "{got}" }}',),
+    )
 
 
 def _layout(spec: TensorSpec, came: Came) -> Hint | None:
@@ -116,9 +191,12 @@ def _layout(spec: TensorSpec, came: Came) -> Hint | None:
         ):
             if _agrees(want, (*n, *moved)):
                 without = ", and the batch dimension is missing" if missing else ""
+                name = looks.removeprefix("N") if missing else looks
+                layout = f'{{ layout = "{name}" }}'
                 return Hint(
                     f"this looks like {looks} for {model} model{without}",
                     f"{how} and send {_shape((*n, *moved))}",
+                    (layout, '"add_batch"') if missing else (layout,),
                 )
     return None
 
@@ -129,12 +207,15 @@ def _batch(spec: TensorSpec, came: Came) -> Hint | None:
         return None
     if len(want) == len(came.dims) + 1 and _agrees(want, (1, *came.dims)):
         return Hint(
-            "the batch dimension is missing", f"send {_shape((1, *came.dims))}; the bytes stay the same"
+            "the batch dimension is missing",
+            f"send {_shape((1, *came.dims))}; the bytes stay the same",
+            ('"add_batch"',),
         )
     if len(want) + 1 == len(came.dims) and came.dims[0] == 1 and _agrees(want, came.dims[1:]):
         return Hint(
             "there is one dimension too many in front",
             f"send {_shape(came.dims[1:])}; the bytes stay the same",
+            ('"drop_batch"',),
         )
     return None
 
@@ -201,6 +282,7 @@ def _length(spec: TensorSpec, came: Came) -> Hint | None:
     return Hint(f"{takes}: {word}", f"send exactly {need} bytes")
 
 
+_WHOLE_GUESSES: tuple[Guess, ...] = (_for_conversion, _file, _text)
 _TYPE_GUESSES: tuple[Guess, ...] = (_wrong_number, _wrong_type)
 _SHAPE_GUESSES: tuple[Guess, ...] = (_empty, _layout, _batch, _flat, _reordered, _shape_differs)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import prod
 
 from wasmind.errors import InvalidTensor
-from wasmind.nn.hints import Came, hint
+from wasmind.nn.hints import HEAD, Came, hint
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import MAX_RANK, Buffer, Tensor, TensorType
 
@@ -37,10 +37,13 @@ def check_rank(rank: int) -> None:
         )
 
 
-def check(spec: TensorSpec, type_: TensorType, dims: Sequence[int], length: int) -> None:
+def check(
+    spec: TensorSpec, type_: TensorType, dims: Sequence[int], length: int, data: Buffer | None = None
+) -> None:
     """Hold one input against `spec`: type, rank, fixed dimensions, `length` in bytes.
 
-    Symbolic dimensions take any size here; `check_symbols` compares them. Raises InvalidTensor.
+    Symbolic dimensions take any size here; `check_symbols` compares them. `data`, where it is at hand, is
+    looked at only to explain what does not fit. Raises InvalidTensor.
     """
     expected = spec.dims
     if (
@@ -48,7 +51,7 @@ def check(spec: TensorSpec, type_: TensorType, dims: Sequence[int], length: int)
         or not (fits(expected, dims) if expected is not None else _plain(dims))
         or prod(dims) * type_.size != length
     ):
-        raise _refusal(spec, Came(type_, tuple(dims), length))
+        raise _refusal(spec, Came(type_, tuple(dims), length, bytes(data[:HEAD]) if data else b""))
 
 
 def fits(expected: Sequence[int | str | None], dims: Sequence[int]) -> bool:
@@ -91,5 +94,5 @@ def _plain(dims: Sequence[int]) -> bool:
 
 def _refusal(spec: TensorSpec, came: Came) -> InvalidTensor:
     message = f'input "{spec.name}": expected {spec}, got {came}'
-    cause, remedy = hint(spec, came)
-    return InvalidTensor(message, cause=cause, remedy=remedy)
+    found = hint(spec, came)
+    return InvalidTensor(message, cause=found.cause, remedy=found.remedy)
