@@ -346,3 +346,15 @@ class ModelLoadFailed(NnError):
     """The model cannot be loaded."""
 
     code, title, status, exit_code = "model-load-failed", "The model cannot be loaded", 422, 4
+
+
+class StorageFailed(ModelLoadFailed):
+    """The place where a model is kept cannot be reached, or does not give it."""
+
+    code, title, status = "storage-failed", "The model's storage failed", 503
+
+
+class TransferBroken(StorageFailed):
+    """A transfer ended early; what has come is kept, and taken up again."""
+
+    code, title = "transfer-broken", "The transfer broke off"

@@ -22,6 +22,7 @@ SECTIONS = {
     "models.NAME.inputs.INPUT": config.Converted,
     "models.NAME.card": config.Card,
     "models.NAME.stand_in": config.StandIn,
+    "storage.PREFIX": config.Storage,
     "functions.NAME": config.Function,
     "functions.NAME.limits": config.Limits,
 }

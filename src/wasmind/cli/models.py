@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, read
+from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, fetched, read
 from wasmind.cli.output import document, reported, say, shorten, table
+from wasmind.cli.storage import pull, push
 
 if TYPE_CHECKING:
     from wasmind.config import Config, Model
     from wasmind.node.status import ModelStatus
 
 app = typer.Typer(help="Models of the configuration.", no_args_is_help=True)
+app.command("push")(push)
+app.command("pull")(pull)
 Name = Annotated[str, typer.Argument(help="The model's name in the configuration.", show_default=False)]
 
 
@@ -44,7 +47,7 @@ def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None
     from wasmind.cli.inspect import describe
 
     settings = read(config)
-    found = asyncio.run(describe(name, _model(settings, name), settings.node.state))
+    found = asyncio.run(describe(name, _here(settings, name), settings.node.state))
     if json:
         from wasmind.cli.output import document
 
@@ -70,7 +73,7 @@ def try_(
 
     from wasmind.cli.inspect import try_out
 
-    found = asyncio.run(try_out(name, _model(read(config), name), npz, image, count))
+    found = asyncio.run(try_out(name, _here(read(config), name), npz, image, count))
     if json:
         document(found)
         return
@@ -92,6 +95,13 @@ def _model(config: Config, name: str) -> Model:
     return config.models[name]
 
 
+def _here(config: Config, name: str) -> Model:
+    """The model, fetched if it is kept elsewhere."""
+    import msgspec
+
+    return fetched(msgspec.structs.replace(config, models={name: _model(config, name)})).models[name]
+
+
 def _states(config: Config) -> dict[str, ModelStatus]:
     """The models of the running node, if one runs."""
     from wasmind.errors import NodeError
@@ -104,7 +114,9 @@ def _states(config: Config) -> dict[str, ModelStatus]:
 
 
 def _summary(name: str, model: Model, status: ModelStatus | None) -> dict[str, str]:
-    where = shorten(model.path) if model.path else str(model.kserve.url if model.kserve else "")
+    where = (
+        shorten(model.path) if model.path else model.source or str(model.kserve.url if model.kserve else "")
+    )
     return {
         "name": name,
         "scope": model.scope,

@@ -51,6 +51,16 @@ def read_if_there(path: Path) -> Config:
     return config.load(path)
 
 
+def fetched(config: Config) -> Config:
+    """The configuration with the models that are kept elsewhere fetched. Raises ModelLoadFailed."""
+    from wasmind.catalog.storage.fetch import localized
+    from wasmind.catalog.storage.store import STORE, Store
+    from wasmind.cli.progress import shown_transfers
+
+    with shown_transfers() as transfers:
+        return localized(config, Store(config.node.state / STORE), transfers)
+
+
 def cache_of(path: Path, config: Config) -> Path:
     """Where compiled programs are kept: with the node's state, or without one in the user's cache."""
     import os

@@ -6,18 +6,61 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from wasmind.catalog.storage.fetch import Silent
 from wasmind.node.progress import LoggedProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
+    from wasmind.catalog.storage.fetch import Transfer
     from wasmind.guest_api.program import Compiled
     from wasmind.node.models import ServedModel
     from wasmind.node.progress import Progress
     from wasmind.node.status import NodeStatus
     from wasmind.telemetry.logs import Logger
+
+
+class TransferBars:
+    """A bar for each model that is fetched, which goes away when it is here."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        self._bars: Bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def fetching(self, uri: str, size: int) -> None:
+        """Show its bar, or set it back."""
+        if uri in self._tasks:
+            self._bars.reset(self._tasks[uri], total=size)
+        else:
+            self._tasks[uri] = self._bars.add_task(uri, total=size)
+            self._bars.start()
+
+    def arrived(self, uri: str, size: int) -> None:
+        """So many bytes on."""
+        self._bars.advance(self._tasks[uri], size)
+
+    def fetched(self, uri: str) -> None:
+        """Take its bar away."""
+        self._bars.remove_task(self._tasks.pop(uri))
+        if not self._tasks:
+            self._bars.stop()
+
+    def close(self) -> None:
+        """Take away what is left of transfers that failed."""
+        self._bars.stop()
 
 
 class BarProgress:
@@ -28,6 +71,7 @@ class BarProgress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
         self._records = LoggedProgress(logger)
+        self._transfers = TransferBars()
         self._bars: Bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -46,6 +90,20 @@ class BarProgress:
         self._describe()
         self._bars.start()
 
+    def fetching(self, uri: str, size: int) -> None:
+        """Show its bar, and say so."""
+        self._records.fetching(uri, size)
+        self._transfers.fetching(uri, size)
+
+    def arrived(self, uri: str, size: int) -> None:
+        """So many bytes on."""
+        self._transfers.arrived(uri, size)
+
+    def fetched(self, uri: str) -> None:
+        """Take its bar away."""
+        self._transfers.fetched(uri)
+        self._records.fetched(uri)
+
     def function(self, name: str, compiled: Compiled) -> None:
         """One step on."""
         self._step(name)
@@ -57,7 +115,8 @@ class BarProgress:
         self._records.model(model)
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Take the bars away."""
+        self._transfers.close()
         self._bars.stop()
 
     def ready(self, status: NodeStatus) -> None:
@@ -74,6 +133,19 @@ class BarProgress:
     def _describe(self) -> None:
         waiting = ", ".join(self._waiting[:3]) + (", …" if len(self._waiting) > 3 else "")
         self._bars.update(self._task, description=f"compiling and loading {waiting}")
+
+
+@contextmanager
+def shown_transfers() -> Iterator[Transfer]:
+    """What shows transfers of a command: bars on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield Silent()
+        return
+    bars = TransferBars()
+    try:
+        yield bars
+    finally:
+        bars.close()
 
 
 @contextmanager

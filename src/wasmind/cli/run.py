@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, cache_of, read_if_there
+from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, cache_of, fetched, read_if_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def run(
     from wasmind.config import Limits
 
     del json  # for errors alone, which `reported` prints
-    settings = read_if_there(config)
+    settings = fetched(read_if_there(config))
     named = _named(model or (), nn_preload or ())
     limits = Limits(
         cpu_ms=cpu_ms, wall_ms=wall_ms, memory=_size(memory, "--memory"), stack=_size(stack, "--stack")

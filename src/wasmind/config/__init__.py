@@ -16,11 +16,13 @@ from wasmind.config.model import Batch, Encoding, KServe, Model, Prefer, Runtime
 from wasmind.config.node import Node, Ports
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
+from wasmind.config.storage import OBJECT_SCHEMES, Storage
 
 __all__ = [
     "BACKEND",
     "MODEL_NAME",
     "NAME",
+    "OBJECT_SCHEMES",
     "Batch",
     "Card",
     "Config",
@@ -39,6 +41,7 @@ __all__ = [
     "Size",
     "StandIn",
     "Step",
+    "Storage",
     "Target",
     "example_beside",
     "load",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.config.card import Card
 from wasmind.config.convert import wrong_steps
+from wasmind.config.storage import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,8 @@ BACKEND = re.compile(
     re.ASCII,
 )
 """A function's backend; without a scheme it is https."""
+_SOURCE = re.compile(rf"(?:{'|'.join(SCHEMES)})://[^\s/?#]+(?:[/:@][^\s#]*)?\Z", re.ASCII)
+_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}\Z", re.ASCII)
 _SERVER = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\Z", re.ASCII)
 
 
@@ -34,8 +37,9 @@ def problems(config: Config) -> Iterator[str]:
     yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
     yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():
-        if model.path is None and model.kserve is None:
-            yield f"models.{name}: give `path` (served here), `kserve` (served elsewhere), or both"
+        if model.path is None and model.source is None and model.kserve is None:
+            yield f"models.{name}: give `path` or `source` (served here), `kserve` (served elsewhere), or both"
+        yield from (f"models.{name}: {problem}" for problem in _bad_source(model))
         if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"
         if model.kserve is not None:
@@ -61,6 +65,18 @@ def _undescribed(model: Model) -> Iterator[str]:
         yield "what is served elsewhere has no process here that could convert its inputs or outputs"
     if isinstance(model.card, Card) and len(model.card.example.given) > 1:
         yield f"card.example is one of image, text and npz; got {' and '.join(model.card.example.given)}"
+
+
+def _bad_source(model: Model) -> Iterator[str]:
+    if model.source is not None and not _SOURCE.match(model.source):
+        yield f"a source is a URI that begins with one of {', '.join(SCHEMES)}; got {model.source!r}"
+    if model.source is not None and model.path is not None:
+        yield "`path` and `source` are two places for one model; give one"
+    if model.digest is not None:
+        if model.source is None:
+            yield "`digest` goes with `source`"
+        if not _DIGEST.match(model.digest):
+            yield f'a digest is "sha256:" and 64 hexadecimal digits; got {model.digest!r}'
 
 
 def _bad_server(server: KServe) -> Iterator[str]:

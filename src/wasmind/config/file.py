@@ -15,6 +15,7 @@ from wasmind.config.model import KServe, Model
 from wasmind.config.node import Node
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
+from wasmind.config.storage import Storage
 from wasmind.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=Section)
@@ -26,6 +27,8 @@ class Config(Section, frozen=True):
     node: Node = Node()
     models: dict[str, Model] = {}
     functions: dict[str, Function] = {}
+    storage: dict[str, Storage] = {}
+    """How the places of models are reached, by how their URIs begin."""
     preload: list[str] = []
     """More models, told as to other hosts (see `preloaded`). Reading the file moves them into `models`."""
 
@@ -125,6 +128,7 @@ def _resolved(config: Config, base: Path) -> Config:
         node=replaced(config.node, state=within(config.node.state)),
         models={n: model(m) for n, m in config.models.items()},
         functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
+        storage={at: replaced(s, secrets=within(s.secrets)) for at, s in config.storage.items()},
         preload=[],
     )
 

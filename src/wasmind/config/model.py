@@ -59,6 +59,10 @@ class Model(Section, frozen=True):
     """
 
     path: Path | None = None
+    source: str | None = None
+    """Where it is kept, in place of `path`: oci://…, s3://… or another object store, https://…"""
+    digest: str | None = None
+    """SHA-256 of what `source` must be; required where a single file is read from a store or a server."""
     weights: Path | None = None
     kserve: KServe | None = None
     prefer: Prefer = "fastest"

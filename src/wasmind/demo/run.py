@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wasmind import config as settings
+from wasmind.catalog.storage.fetch import Silent
 from wasmind.demo.client import Answer, Connection, Sustained, sustain
 from wasmind.demo.prepare import MODULE, Prepared, photos, prepare
 from wasmind.demo.screen import Screen, Steps
@@ -228,7 +229,7 @@ class _Demo:
             screen.invitation(f"curl --data-binary @{sample} {url}", convert, f"{api}/docs")
 
 
-class _Arrival:
+class _Arrival(Silent):
     """Watches the node come up, as node.progress.Progress."""
 
     def __init__(self, steps: Steps) -> None:

@@ -12,6 +12,8 @@ import msgspec
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import served_at
+from wasmind.catalog.storage.fetch import localized
+from wasmind.catalog.storage.store import STORE, Store
 from wasmind.config import KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from wasmind.catalog.function import FunctionRecord
     from wasmind.catalog.model import ModelRecord
+    from wasmind.catalog.storage.fetch import Transfer
     from wasmind.config import Config, Model
     from wasmind.guest_api.program import Compiled
     from wasmind.nn.signature import Signature
@@ -104,8 +107,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def make_plan(config: Config, state: Path) -> Plan:
-    """Look at every file that `config` names. Blocks while they are hashed. Raises WasmindErrors."""
+def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> Plan:
+    """Look at every file that `config` names, and fetch the models that are kept elsewhere.
+
+    Blocks while they are fetched and hashed; `transfer` hears of what comes. Raises WasmindErrors.
+    """
+    config = localized(config, Store(state / STORE), transfer)
     digests = Digests(state / "digests")
     catalog = read_catalog(config, digests)
     digests.save()

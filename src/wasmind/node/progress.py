@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from wasmind.catalog.storage.fetch import Transfer
+from wasmind.errors import NodeError
 from wasmind.telemetry.logs import failure
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from wasmind.telemetry.logs import Logger
 
 
-class Progress(Protocol):
+class Progress(Transfer, Protocol):
     """Hears of each step; the command line shows bars, a service writes lines."""
 
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
@@ -43,6 +45,17 @@ class LoggedProgress:
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
         """Say how much there is to do."""
         self._logger.info("compiling and loading", functions=len(functions), models=len(models))
+
+    def fetching(self, uri: str, size: int) -> None:
+        """Say that a model is being fetched."""
+        self._logger.info("fetching a model", source=uri, bytes=size)
+
+    def arrived(self, uri: str, size: int) -> None:
+        """A record for each would be too much."""
+
+    def fetched(self, uri: str) -> None:
+        """Say that it is here."""
+        self._logger.info("model fetched and verified", source=uri)
 
     def function(self, name: str, compiled: Compiled) -> None:
         """Say that a function can run."""
@@ -76,3 +89,30 @@ class LoggedProgress:
         for problem in status.problems:
             self._logger.warning("not served", problem=problem)
         self._logger.info("ready", functions=status.functions_url, api=status.api_url)
+
+
+class Fetching:
+    """Passes on how models come, until the node stops: then their transfers end where they are."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the transfers; what has come is kept for the next start."""
+        self._stopped = True
+
+    def fetching(self, uri: str, size: int) -> None:
+        """Pass it on."""
+        self.arrived(uri, 0)
+        self._transfer.fetching(uri, size)
+
+    def arrived(self, uri: str, size: int) -> None:
+        """Pass it on, or end this transfer. Raises NodeError."""
+        if self._stopped:
+            raise NodeError("the node stops, and the models that come are given up")
+        self._transfer.arrived(uri, size)
+
+    def fetched(self, uri: str) -> None:
+        """Pass it on."""
+        self._transfer.fetched(uri)

@@ -26,6 +26,7 @@ from wasmind.node.fleet import Fleet
 from wasmind.node.messages import ModelState, Snapshot
 from wasmind.node.notify import notify
 from wasmind.node.plan import compile_functions, make_plan
+from wasmind.node.progress import Fetching
 from wasmind.node.report import function_statuses, model_problems, model_statuses
 from wasmind.node.state import StateDir, listen_on_status
 from wasmind.node.status import NodeStatus, StatusServer
@@ -84,6 +85,7 @@ class Supervisor:
         self._state = state
         self._logger = logger
         self._progress = progress
+        self._fetching = Fetching(progress)
         self._config = read()
         node = self._config.node
         self._fleet = Fleet(state.run, self._model_changed, logger)
@@ -159,7 +161,7 @@ class Supervisor:
     async def _start(self) -> None:
         await self._status_server.start(listen_on_status(self._state.path))
         self._control.run()
-        plan = await asyncio.to_thread(make_plan, self._config, self._state.path)
+        plan = await asyncio.to_thread(make_plan, self._config, self._state.path, self._fetching)
         self._serving, started = await self._prepare(plan, 1)
         await self._edges.start()
         await self._settled(started)
@@ -172,6 +174,7 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self._phase = "draining"
+        self._fetching.stop()
         notify("STOPPING=1")
         for task in self._tasks:
             task.cancel()
@@ -236,7 +239,7 @@ class Supervisor:
     async def _renewed(self, before: Serving) -> tuple[Config, Serving]:
         """What the configuration says now, its new models ready."""
         config = await asyncio.to_thread(self._read)
-        plan = await asyncio.to_thread(make_plan, config, self._state.path)
+        plan = await asyncio.to_thread(make_plan, config, self._state.path, self._fetching)
         plan = self._with_running_stack(plan)
         serving, started = await self._prepare(plan, before.generation + 1)
         await self._settled(started)
