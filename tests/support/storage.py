@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, files
@@ -95,6 +96,8 @@ def object_store(directory: Path) -> Iterator[str]:
         f"-s3.config={directory / 's3.json'}",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         *(f"-{name}.port={port}" for name, port in ports.items()),
         *(f"-{name}.port.grpc={free_port()}" for name in ("master", "volume", "filer", "s3")),
     ]
@@ -122,8 +125,13 @@ def _make_bucket(endpoint: str) -> None:
     import obstore
     from obstore.store import S3Store
 
-    store = S3Store("models", config={"endpoint": endpoint, **SECRETS}, client_options={"allow_http": True})
-    for _ in range(100):
+    store = S3Store(
+        "models",
+        config={"endpoint": endpoint, **SECRETS},
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0, "backoff": {}, "retry_timeout": timedelta(1)},
+    )
+    for _ in range(300):
         try:
             obstore.put(store, "made", b"x")
         except Exception:  # noqa: BLE001 - its parts come up one after the other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from obstore.store import RetryConfig
+
     from wasmind.catalog.storage.manifest import StoredFile
     from wasmind.config import Storage
 
 MODELS = (".onnx", ".xml", ".pt", ".tflite", ".gguf")
 """How a single file's name ends; every other URI is a prefix with a manifest below it."""
+
+_RETRIES: RetryConfig = {
+    "max_retries": 3,
+    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=2), "base": 2},
+    "retry_timeout": timedelta(seconds=20),
+}
 
 
 class ObjectPlace:
@@ -33,7 +42,10 @@ class ObjectPlace:
         client: Any = {"allow_http": True} if settings.insecure else None
         try:
             self._store = from_url(
-                f"{uri.partition('://')[0]}://{bucket}", config=options or None, client_options=client
+                f"{uri.partition('://')[0]}://{bucket}",
+                config=options or None,
+                client_options=client,
+                retry_config=_RETRIES,
             )
         except (BaseError, ValueError) as error:
             raise failed(uri, error, "check the options of its [storage] section") from error
