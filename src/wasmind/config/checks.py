@@ -38,7 +38,7 @@ def problems(config: Config) -> Iterator[str]:
     yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():
         if model.path is None and model.source is None and model.kserve is None:
-            yield f"models.{name}: give `path` or `source` (served here), `kserve` (served elsewhere), or both"
+            yield f"models.{name}: give `path` or `source` (served here), `kserve` (elsewhere), or both"
         yield from (f"models.{name}: {problem}" for problem in _bad_source(model))
         if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
             yield f"models.{name}: instances, threads and batch.max_size are at least 1"

@@ -94,4 +94,4 @@ class Model(Section, frozen=True):
     @property
     def in_both_places(self) -> bool:
         """Whether it is served here and elsewhere."""
-        return self.path is not None and self.kserve is not None
+        return (self.path or self.source) is not None and self.kserve is not None
