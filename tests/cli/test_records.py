@@ -37,7 +37,7 @@ def test_models_are_listed(models: Path) -> None:
 
 def test_a_model_that_never_ran_is_loaded_once_to_show_it(models: Path) -> None:
     first = wasmind("models", "show", "linear", "--json", cwd=models)
-    assert first.json["inputs"] == [{"name": "x", "tensor": "f32 [1,4]"}]
+    assert first.json["inputs"] == [{"name": "x", "tensor": "f32 [1,4]", "meaning": "", "converted": []}]
     assert first.json["encoding"] == "onnx"
     assert first.json["files"] == [str(models / "linear.onnx")]
     (kept,) = (models / ".wasmind" / "signatures").iterdir()
@@ -59,6 +59,8 @@ def test_a_model_is_tried_on_random_input(models: Path) -> None:
 
 
 def test_what_is_wrong_with_a_model_is_told(models: Path) -> None:
+    both = wasmind("models", "test", "linear", "--text", "x", "--image", "y", cwd=models)
+    assert "give one of --npz, --image and --text" in both.err
     assert wasmind("models", "test", "broken", cwd=models).code == 4
     unknown = wasmind("models", "show", "unknown", cwd=models)
     assert unknown.code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from support.workers import spec_of
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes.onnx import OnnxModel, Runtime
-from wasmind.worker.warm import made_up, probe_batching, warm_up
+from wasmind.worker.warm import made_up, measure, probe_batching, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +118,38 @@ def test_what_may_be_batched_is_found_by_trying(load: Load, data: bytes, why: st
     else:
         assert found is not None
         assert why in found
+
+
+def test_a_warm_model_is_measured(load: Load) -> None:
+    loaded = load(linear())
+    assert 0 < (measure(loaded.execution(), loaded.signature) or 0) < 1000
+
+
+def test_one_that_takes_no_made_up_input_is_not_measured() -> None:
+    class Refusing:
+        def run(self, *_: object) -> Any:
+            raise RuntimeError("no")
+
+        def abort(self) -> bool:
+            return False
+
+    assert measure(Refusing(), signature(TensorSpec("x", TensorType.F32, (1,)))) is None
+
+
+def test_a_slow_model_is_run_once_more_only() -> None:
+    class Slow:
+        runs = 0
+
+        def run(self, *_: object) -> Any:
+            time.sleep(0.3)
+            self.runs += 1
+
+        def abort(self) -> bool:
+            return False
+
+    slow = Slow()
+    assert (measure(slow, signature(TensorSpec("x", TensorType.F32, (1,)))) or 0) >= 300
+    assert slow.runs == 1
 
 
 def signature(*specs: TensorSpec) -> Signature:

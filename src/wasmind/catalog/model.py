@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.catalog import conversions, formats, labels
+from wasmind.catalog.card import read_card
 from wasmind.catalog.files import ModelFile, files_of
 from wasmind.catalog.runtimes import runtime_for
-from wasmind.config import Encoding, KServe, Model, Runtime
+from wasmind.config import Card, Encoding, KServe, Model, Runtime
 from wasmind.errors import WasmindError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Runtime | None = None
     """None for a model that is served elsewhere."""
     labels: tuple[str, ...] = ()
+    card: Card = Card()
+    """What people wrote of it."""
     config: Model
 
     @property
@@ -65,9 +68,15 @@ def read_model(name: str, model: Model, digests: Digests) -> ModelRecord:
 
 def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     named = labels.read(model.labels) if model.labels else ()
+    card = read_card(model)
     if model.path is None:
         return ModelRecord(
-            name=name, scope=model.scope, digest=served_at(model.kserve), labels=named, config=model
+            name=name,
+            scope=model.scope,
+            digest=served_at(model.kserve),
+            labels=named,
+            card=card,
+            config=model,
         )
     files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
@@ -79,6 +88,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
         encoding=encoding,
         runtime=runtime_for(encoding, model.runtime),
         labels=named,
+        card=card,
         config=model,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,19 +41,21 @@ def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
 @app.command("show")
 @reported
 def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
-    """Show a model: files, inputs, outputs. One that never ran here is loaded once, in a confined process."""
+    """Show a model's card: files, inputs, outputs, figures. One that never ran here is loaded once for it."""
     import asyncio
 
-    from wasmind.cli.inspect import describe
+    from wasmind.cli.cards import print_card
+    from wasmind.cli.inspect import describe, document_of
 
     settings = read(config)
-    found = asyncio.run(describe(name, _here(settings, name), settings.node.state))
+    card, files = asyncio.run(describe(name, _here(settings, name), settings.node.state))
     if json:
-        from wasmind.cli.output import document
-
-        document(found)
-    else:
-        _print(found, _states(settings).get(name))
+        document(document_of(card, files))
+        return
+    print_card(card, files)
+    status = _states(settings).get(name)
+    if status:
+        say(f"  state  {status.state}" + (f": {status.reason}" if status.reason else ""))
 
 
 @app.command("test")
@@ -64,23 +66,36 @@ def try_(
         Path | None, typer.Option(metavar="FILE", help="Inputs by name, from numpy.savez.")
     ] = None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A photo for the image input.")] = None,
+    text: Annotated[str | None, typer.Option(help="A text for the text input.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many inferences to time.")] = 20,
     config: ConfigFile = DEFAULT,
     json: AsJson = False,
 ) -> None:
-    """Run a model in a confined process of its own, on random or given input; print outputs and latency."""
+    """Run a model in a confined process of its own; print outputs, labels and times.
+
+    Without an input it is the example of the model's card, else one that is made up.
+    """
     import asyncio
 
-    from wasmind.cli.inspect import try_out
+    from wasmind.cli.trial import Given, try_out
+    from wasmind.errors import InvalidArgument
 
-    found = asyncio.run(try_out(name, _here(read(config), name), npz, image, count))
+    given = Given(npz, image, text)
+    if sum(one is not None for one in given) > 1:
+        raise InvalidArgument("give one of --npz, --image and --text")
+    settings = read(config)
+    found = asyncio.run(try_out(name, _here(settings, name), settings.node.state, given, count))
     if json:
         document(found)
         return
+    from wasmind.telemetry.escape import escape
+
     for tensor in (*found["inputs"], *found["outputs"]):
-        say(f"{tensor['kind']:6} {tensor['name']}: {tensor['tensor']}  {tensor['summary']}")
+        say(escape(f"{tensor['kind']:6} {tensor['name']}: {tensor['tensor']}  {tensor['summary']}"))
     for label, value in found["top"]:
-        say(f"       {value:.4f}  {label}")
+        say(escape(f"       {value:.4f}  {label}"))
+    if found["source"] != "given":
+        say(f"the input is {found['source']}")
     times = ", ".join(f"{key} {value:.3f} ms" for key, value in found["latency_ms"].items())
     say(f"{count} inferences: {times}")
     say(f"loaded in {found['load_ms']:.0f} ms by {found['runtime']}")
@@ -126,18 +141,3 @@ def _summary(name: str, model: Model, status: ModelStatus | None) -> dict[str, s
         "description": model.description,
         "path": where,
     }
-
-
-def _print(found: dict[str, Any], status: ModelStatus | None) -> None:
-    say(f"{found['name']} ({found['encoding']}, {found['runtime']}), sha256 {found['digest'][:16]}…")
-    if found["description"]:
-        say(found["description"])
-    for file in found["files"]:
-        say(f"  file   {file}")
-    for kind in ("input", "output"):
-        for index, tensor in enumerate(found[f"{kind}s"]):
-            say(f"  {kind:6} {index} {tensor['name']}: {tensor['tensor']}")
-    if found["labels"]:
-        say(f"  labels {found['labels']}")
-    if status:
-        say(f"  state  {status.state}" + (f": {status.reason}" if status.reason else ""))

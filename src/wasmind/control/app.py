@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 import wasmind
+from wasmind.control.pages import pages
 from wasmind.control.problems import explain_errors, problem
 from wasmind.errors import FunctionNotFound, ModelNotFound, NodeError
 from wasmind.node.client import ask_async
@@ -40,6 +41,7 @@ def create_app(state: Path, metrics: Path) -> FastAPI:
     explain_errors(app)
     app.include_router(_health(state, metrics), tags=["health"])
     app.include_router(_records(state), prefix="/api/v1", tags=["node"])
+    app.include_router(pages(state, _find), tags=["pages"])
     _describe_answers(app)
     return app
 

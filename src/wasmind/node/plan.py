@@ -14,7 +14,7 @@ from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import served_at
 from wasmind.catalog.storage.fetch import localized
 from wasmind.catalog.storage.store import STORE, Store
-from wasmind.config import KServe
+from wasmind.config import Card, KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
 from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry, NodeEntry
@@ -52,6 +52,8 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     spec: WorkerSpec | RemoteSpec
     settings: Model
     labels: tuple[str, ...] = ()
+    card: Card = Card()
+    """What people wrote of it."""
     alternative: Alternative | None = None
     signature: Signature | None = None
     """What is known of it from an earlier run."""
@@ -59,7 +61,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def description(self) -> str:
         """The operator's words."""
-        return self.settings.description
+        return self.card.description
 
     def entry(self, socket: str) -> ModelEntry:
         """What edge workers are told before its process, or its server, is there."""
@@ -182,6 +184,7 @@ def _planned(record: ModelRecord, spec: WorkerSpec | RemoteSpec) -> ModelPlan:
         spec=spec,
         settings=record.config,
         labels=record.labels,
+        card=record.card,
     )
 
 

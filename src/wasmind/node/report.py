@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from wasmind.catalog.card import ModelCard, card_of
+from wasmind.catalog.figures import Measured
 from wasmind.node.status import FunctionStatus, ModelStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wasmind.catalog.figures import Figures
     from wasmind.catalog.function import FunctionRecord
     from wasmind.node.fleet import Fleet
+    from wasmind.node.models import ServedModel
     from wasmind.node.plan import Plan
+    from wasmind.worker.spec import Ready
 
 
 def model_statuses(fleet: Fleet, plan: Plan | None) -> tuple[ModelStatus, ...]:
     """How each model is, those that functions brought included."""
     return tuple(model.status(plan.users(id_) if plan else ()) for id_, model in fleet.models.items())
+
+
+def with_cards(fleet: Fleet, statuses: tuple[ModelStatus, ...], figures: Figures) -> tuple[ModelStatus, ...]:
+    """The same with each model's card."""
+    return tuple(
+        msgspec.structs.replace(status, card=_card(fleet.models[status.id], status, figures))
+        for status in statuses
+    )
+
+
+def measured(report: Ready) -> Measured:
+    """What a process took, as its model's card tells it."""
+    return Measured(
+        runtime=report.runtime,
+        load_ms=report.load_ms,
+        warm_up_ms=report.warm_up_ms,
+        run_ms=report.run_ms,
+        memory=report.memory,
+        at=time(),
+    )
+
+
+def _card(model: ServedModel, status: ModelStatus, figures: Figures) -> ModelCard:
+    return card_of(
+        model.plan.card,
+        model.plan.settings,
+        name=status.name,
+        digest=status.digest,
+        encoding=status.encoding,
+        runtime=status.runtime,
+        signature=status.signature,
+        labels=model.plan.labels,
+        figures=figures.of(status.digest),
+    )
 
 
 def function_statuses(plan: Plan | None) -> tuple[FunctionStatus, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from wasmind.catalog.card import ModelCard
 from wasmind.errors import NodeError, WasmindError
 from wasmind.nn.signature import Signature
 from wasmind.node.words import Failure, State
@@ -66,6 +67,8 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is served, if elsewhere."""
     functions: tuple[str, ...] = ()
     """Which functions may name it."""
+    card: ModelCard | None = None
+    """What people should know of it."""
 
 
 class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import wasmind
+from wasmind.catalog.figures import Figures
 from wasmind.catalog.signatures import Signatures
 from wasmind.errors import ConfigError, NodeError, WasmindError
 from wasmind.node.child import raise_descriptor_limit
@@ -27,7 +28,7 @@ from wasmind.node.messages import ModelState, Snapshot
 from wasmind.node.notify import notify
 from wasmind.node.plan import compile_functions, make_plan
 from wasmind.node.progress import Fetching
-from wasmind.node.report import function_statuses, model_problems, model_statuses
+from wasmind.node.report import function_statuses, measured, model_problems, model_statuses, with_cards
 from wasmind.node.state import StateDir, listen_on_status
 from wasmind.node.status import NodeStatus, StatusServer
 from wasmind.node.uploads import Uploads
@@ -91,6 +92,7 @@ class Supervisor:
         self._fleet = Fleet(state.run, self._model_changed, logger)
         self._uploads = Uploads(self._fleet)
         self._signatures = Signatures(state.path / "signatures")
+        self._measured = Figures(state.path / "figures")
         count = node.workers or len(os.sched_getaffinity(0))
         self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, logger)
         self._control = Control(node, state, logger)
@@ -295,6 +297,16 @@ class Supervisor:
             with suppress(OSError):  # found out again next time
                 self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
 
+        self._keep_figures(model)
+
+    def _keep_figures(self, model: ServedModel) -> None:
+        """Keep what its newest process took, for the model's card."""
+        report, entry = model.report, model.entry
+        if entry.state != "ready" or report is None:
+            return
+        with suppress(OSError):  # measured again next time
+            self._measured.put(entry.digest, model.plan.spec.runtime, measured(report))
+
     def _snapshot(self) -> Snapshot:
         serving = self._serving
         if serving is None:
@@ -338,7 +350,7 @@ class Supervisor:
             functions_url=self._functions_url,
             api_url=self._api_url,
             edges=self._edges.status(),
-            models=model_statuses(self._fleet, plan),
+            models=with_cards(self._fleet, model_statuses(self._fleet, plan), self._measured),
             functions=function_statuses(plan),
             problems=self._problems(serving),
             reload_failure=Failure.of(self._reload_failure) if self._reload_failure else None,

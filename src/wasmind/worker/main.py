@@ -70,7 +70,7 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     from wasmind.worker.inference import Runner
     from wasmind.worker.server import Server
     from wasmind.worker.shapes import Shapes
-    from wasmind.worker.warm import probe_batching, warm_up
+    from wasmind.worker.warm import measure, probe_batching, warm_up
     from wasmind.worker.wire import MAX_TENSORS
 
     if spec.conversions is not None:
@@ -92,10 +92,12 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         runners = [Runner(execution, signature, shapes) for execution in executions]
     else:
         runners, seen, joins = converting(spec.conversions, signature, executions)
+    run_ms = None
     if spec.warm_up:
         for runner in runners:
             why = warm_up(runner.execution, signature)
         notes += [why] if why else []
+        run_ms = None if why else measure(runners[0].execution, signature)
     largest = spec.batch
     if largest > 1:
         why = probe_batching(runners[0].execution, signature)
@@ -115,6 +117,7 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         runtime=runtime.name,
         load_ms=(loaded - began) * 1e3,
         warm_up_ms=(time.monotonic() - loaded) * 1e3,
+        run_ms=run_ms,
         memory=int(os.pread(memory, 256, 0).split()[1]) * _PAGE,
         batch=largest,
         confinement=held,

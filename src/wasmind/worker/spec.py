@@ -90,6 +90,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The framework and its version."""
     load_ms: float
     warm_up_ms: float
+    run_ms: float | None = None
+    """One inference of a made-up input, alone and warm; None where that was not measured."""
     memory: int
     """Resident bytes of the process."""
     batch: int
