@@ -4,7 +4,7 @@
 # of its own; ARGS are words for the command: make demo ARGS=--once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check again slow bench docs clean distclean
+.PHONY: help demo test check again slow peers bench docs clean distclean
 
 # The first of these that is new enough; a name that pyenv hides behind another version is found where it is.
 suitable = $(shell for python in $(1) $(wildcard $(HOME)/.pyenv/versions/*/bin/$(firstword $(1))); do \
@@ -25,6 +25,7 @@ help:
 	@echo 'make demo     a real image classifier behind a real function (ARGS=--once: answer and end)'
 	@echo 'make test     style, types, order of imports, tests'
 	@echo 'make slow     the long tests: soak, kill, fuzz, conformance'
+	@echo 'make peers    the tests against Triton, KServe and MLServer (about 1 GB, once)'
 	@echo 'make bench    figures of this machine'
 	@echo 'make docs     the documentation, in build/docs'
 	@echo 'make clean    remove what was built (distclean: the environment too)'
@@ -47,6 +48,11 @@ again: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Other inference servers, each in an environment of its own; one that cannot be had here is left out, with a reason.
+peers: $(VENV)/.dev
+	$(BIN)/python tests/support/peers.py
+	$(BIN)/python -m pytest -m peers $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

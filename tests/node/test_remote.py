@@ -149,3 +149,51 @@ def test_a_node_starts_while_the_server_is_away_and_calls_wait_for_it(tmp_path: 
         finally:
             for server in late:
                 server.stop()
+
+
+SMALL = '\n[models.small]\npath = "linear.onnx"\n'
+
+
+def test_a_stand_in_answers_while_the_server_is_away_and_developers_see_it(tmp_path: Path) -> None:
+    server = OipServer()
+    text = remote(server.url, 'stand_in = { model = "small" }') + SMALL
+    try:
+        with running(tmp_path, text.replace("[node]", "[node]\ndev = true")) as node:
+            answer = node.get("/ask/linear")
+            assert answer.text == ANSWER
+            assert "stand-in" not in answer.headers["server-timing"]
+            server.stop()
+            for _ in range(3):
+                answer = node.get("/ask/linear")
+                assert (answer.status, answer.text) == (200, ANSWER)
+                assert 'stand-in;desc="linear by small"' in answer.headers["server-timing"]
+            figure = 'wasmind_stand_ins_total{by="small",model="linear",reason="down",scope="shared"} 3.0'
+            node.until(lambda: figure in node.api("/metrics").text)
+            server = OipServer(port=server.port)
+            node.until(lambda: "stand-in" not in node.get("/ask/linear").headers["server-timing"])
+    finally:
+        server.stop()
+
+
+def test_a_node_starts_with_a_stand_in_alone(tmp_path: Path) -> None:
+    text = remote("http://127.0.0.1:1", 'stand_in = { model = "small" }') + SMALL
+    with running(tmp_path, text) as node:
+        assert node.get("/ask/linear").text == ANSWER
+
+
+def test_a_model_in_both_places(tmp_path: Path) -> None:
+    with oip_server() as server:
+        both = f'kserve = {{ url = "{server.url}", model = "linear" }}\nprefer = "remote"\n'
+        with running(tmp_path, CONFIG.replace("[models.linear]", f"[models.linear]\n{both}")) as node:
+            states = {model.name: model.state for model in node.status().models}
+            assert states == {"linear": "ready", "linear@remote": "ready"}
+            before = server.counts()["raw"]
+            assert node.get("/ask/linear").text == ANSWER
+            assert server.counts()["raw"] == before + 1
+            server.stop()
+            assert node.get("/ask/linear").text == ANSWER, "the other place has it too"
+            node.reconfigure('prefer = "remote"', 'prefer = "local"')
+            node.reload()
+            assert node.get("/ask/linear").text == ANSWER
+            figure = 'wasmind_placements_total{model="linear",place="local",scope="shared"} '
+            node.until(lambda: figure in node.api("/metrics").text)

@@ -1,25 +1,38 @@
-"""Other inference servers, each in an environment of its own under build/peers, serving ONNX models."""
+"""Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models.
+
+As a program it makes the environments: `python tests/support/peers.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PEERS = Path(__file__).resolve().parents[2] / "build" / "peers"
+PEERS = Path(__file__).resolve().parents[2] / "build" / "tools" / "peers"
 PATIENCE_S = 90.0
+INSTALL_S = 600.0
+PACKAGES = {
+    "triton": ("nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime"),
+    "mlserver": ("mlserver==1.7.1", "onnxruntime"),
+    "kserve": ("kserve==0.21.0", "onnxruntime"),
+}
 Shapes = dict[str, list[int]]
 
 TRITON_MODEL = """
@@ -64,14 +77,63 @@ class OnnxModel(MLModel):
 """
 
 
-def environment(name: str, *packages: str) -> Path:
-    """A virtual environment with these packages; made once."""
+KSERVE_MODEL = """
+import json, sys
+import numpy, onnxruntime
+from kserve import InferOutput, InferResponse, Model, ModelServer
+
+class OnnxModel(Model):
+    def __init__(self, name, path, inputs, outputs):
+        super().__init__(name)
+        self.session = onnxruntime.InferenceSession(path)
+        self.sides = [
+            [{"name": name, "datatype": "FP32", "shape": dims} for name, dims in side.items()]
+            for side in (inputs, outputs)
+        ]
+        self.ready = True
+
+    def get_input_types(self):
+        return self.sides[0]
+
+    def get_output_types(self):
+        return self.sides[1]
+
+    def predict(self, payload, headers=None, response_headers=None):
+        inputs = {one.name: one.as_numpy() for one in payload.inputs}
+        names = [one["name"] for one in self.sides[1]]
+        outputs = []
+        for name, value in zip(names, self.session.run(names, inputs)):
+            output = InferOutput(name, list(value.shape), "FP32")
+            output.set_data_from_numpy(value, binary_data=payload.use_binary_outputs)
+            outputs.append(output)
+        return InferResponse(payload.id, self.name, outputs)
+
+rest, rpc, models = json.loads(sys.argv.pop())
+ModelServer(http_port=rest, grpc_port=rpc, workers=1).start([OnnxModel(*one) for one in models])
+"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A running server: its REST and its gRPC address, its process."""
+
+    rest: str
+    grpc: str
+    process: subprocess.Popen[bytes]
+
+
+def environment(name: str) -> Path:
+    """A server's virtual environment, made once. Skips the test where it cannot be."""
     place = PEERS / name
-    if not (place / "bin" / "pip").exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    if not (place / "ready").exists():
-        subprocess.run([place / "bin" / "pip", "install", "-q", *packages], check=True)
-        (place / "ready").touch()
+    if (place / "ready").exists():
+        return place
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, timeout=INSTALL_S)
+        command = [place / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name]]
+        subprocess.run(command, check=True, timeout=INSTALL_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"{name} cannot be installed here: {error}")
+    (place / "ready").touch()
     return place
 
 
@@ -86,15 +148,18 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def triton(directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]) -> Iterator[tuple[str, str]]:
-    """Triton with FP32 models (bytes, inputs, outputs); its REST and its gRPC address."""
-    place = environment("triton", "nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime")
+def triton(directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]) -> Iterator[Peer]:
+    """Triton with FP32 models (bytes, inputs, outputs)."""
+    place = environment("triton")
     site = next(place.glob("lib/python*/site-packages"))
     wheel = site / "pytriton" / "tritonserver"
     backend = directory / "backends" / "python"
     shutil.copytree(wheel / "backends" / "python", backend)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    shutil.copy(wheel / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
+    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.exists():
+        pytest.skip(f"this Triton has no Python backend for Python {version}")
+    shutil.copy(stub, backend)
     (backend / "triton_python_backend_stub").chmod(0o755)
     for name, (data, inputs, outputs) in models.items():
         model = directory / "models" / name
@@ -125,16 +190,14 @@ def triton(directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]) 
         f"--grpc-port={rpc}",
         "--allow-metrics=false",
     ]
-    with _running(command, directory, variables, rest):
-        yield f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{rpc}"
+    with _running(command, directory, variables, rest, rpc) as peer:
+        yield peer
 
 
 @contextmanager
-def mlserver(
-    directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]
-) -> Iterator[tuple[str, str]]:
-    """MLServer with FP32 models (bytes, inputs, outputs); its REST and its gRPC address."""
-    place = environment("mlserver", "mlserver", "onnxruntime")
+def mlserver(directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]) -> Iterator[Peer]:
+    """MLServer with FP32 models (bytes, inputs, outputs)."""
+    place = environment("mlserver")
     rest, rpc, metrics = free_ports(3)
     settings = {"host": "127.0.0.1", "http_port": rest, "grpc_port": rpc, "metrics_port": metrics}
     (directory / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0}))
@@ -152,25 +215,46 @@ def mlserver(
         (directory / name / "model-settings.json").write_text(json.dumps(described))
     variables = {**os.environ, "PYTHONPATH": str(directory)}
     command = [str(place / "bin" / "mlserver"), "start", str(directory)]
-    with _running(command, directory, variables, rest):
-        yield f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{rpc}"
+    with _running(command, directory, variables, rest, rpc) as peer:
+        yield peer
 
 
 @contextmanager
-def _running(command: list[str], directory: Path, variables: dict[str, str], port: int) -> Iterator[None]:
+def kserve(directory: Path, models: Mapping[str, tuple[bytes, Shapes, Shapes]]) -> Iterator[Peer]:
+    """KServe's own ModelServer with FP32 models (bytes, inputs, outputs)."""
+    place = environment("kserve")
+    rest, rpc = free_ports(2)
+    described = []
+    for name, (data, inputs, outputs) in models.items():
+        path = directory / f"{name}.onnx"
+        path.write_bytes(data)
+        described.append((name, str(path), inputs, outputs))
+    (directory / "serve.py").write_text(KSERVE_MODEL)
+    told = json.dumps((rest, rpc, described))
+    command = [str(place / "bin" / "python"), str(directory / "serve.py"), told]
+    with _running(command, directory, dict(os.environ), rest, rpc) as peer:
+        yield peer
+
+
+@contextmanager
+def _running(
+    command: list[str], directory: Path, variables: dict[str, str], rest: int, rpc: int
+) -> Iterator[Peer]:
     log = directory / "log"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=directory, env=variables, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            command, cwd=directory, env=variables, stdout=out, stderr=out, start_new_session=True
+        )
     try:
-        _await_ready(process, port, log)
-        yield
+        _await_ready(process, rest, log)
+        yield Peer(f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{rpc}", process)
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+        process.wait()
 
 
 def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -183,3 +267,11 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)
     raise AssertionError(f"it did not become ready:\n{log.read_text()[-3000:]}")
+
+
+if __name__ == "__main__":
+    for _name in PACKAGES:
+        try:
+            environment(_name)
+        except pytest.skip.Exception as _skipped:
+            print(_skipped)  # noqa: T201

@@ -27,7 +27,7 @@ async def race(
     """
     if after is None:
         return await _in_turn(first, second, gives_way)
-    original = asyncio.ensure_future(first)
+    original, other = asyncio.ensure_future(first), None
     running = {original}
     try:
         await asyncio.wait(running, timeout=after)
@@ -50,6 +50,7 @@ async def race(
                 raise original.exception() or asyncio.CancelledError from other.exception()
     finally:
         await _give_up(running, discard)
+        del original, other  # their errors hold this frame
 
 
 async def _in_turn(

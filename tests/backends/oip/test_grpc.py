@@ -12,8 +12,9 @@ import grpc
 import pytest
 from open_inference.grpc import service
 
+from support.meddler import meddling
 from support.oip_grpc import Servicer
-from wasmind.backends.oip.grpc import GrpcTransport, connect
+from wasmind.backends.oip.grpc import LATE, GrpcTransport, connect
 from wasmind.backends.oip.transport import NotSent
 from wasmind.config import KServe
 from wasmind.errors import (
@@ -141,3 +142,32 @@ def test_certificates_that_are_missing_are_named(tmp_path: Path) -> None:
     settings = KServe(url="https://h", model="m", protocol="grpc", ca=tmp_path / "missing")
     with pytest.raises(ConfigError, match="missing"):
         connect("https://h", settings)
+
+
+async def test_a_connection_that_is_dead_is_left() -> None:
+    """It stands, and nothing comes back over it: as when a machine goes, or something between forgets it."""
+    async with serving() as (_, url), meddling(url) as meddler, transport(meddler.url, "raw") as one:
+        await one.infer([("x", X)], ["y"], 5.0)
+        meddler.mode = "hang"
+        for _ in range(LATE):
+            with pytest.raises(InferenceTimeout):
+                await one.infer([("x", X)], ["y"], 0.2)
+        meddler.mode = "pass"
+        ((_, tensor),) = await one.infer([("x", X)], ["y"], 5.0)
+        assert bytes(tensor.data) == Y
+        async with asyncio.timeout(5):
+            while meddler.open > 1:
+                await asyncio.sleep(0.02)
+
+
+async def test_late_calls_do_not_end_those_that_still_run() -> None:
+    async with serving() as (_, url), transport(url, "hang") as one:
+        long = asyncio.create_task(one.infer([("x", X)], ["y"], 5.0))
+        for _ in range(LATE):
+            with pytest.raises(InferenceTimeout):
+                await one.infer([("x", X)], ["y"], 0.1)
+        await asyncio.sleep(0.1)
+        assert not long.done()
+        long.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await long

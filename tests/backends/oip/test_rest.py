@@ -220,3 +220,12 @@ def test_a_strange_header_length_is_refused(length: str) -> None:
 )
 def test_the_words_of_an_error(body: bytes, text: str) -> None:
     assert rest.error_text(body) == text
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    body = (
+        b'{"model_name":null,"model_version":null,"id":null,"parameters":null,"outputs":'
+        b'[{"name":"y","shape":[2],"datatype":"FP32","parameters":null,"data":[1.0,2.0]}]}'
+    )
+    ((name, tensor),) = rest.unpack_response(body, None)
+    assert (name, tensor.dims, np.frombuffer(tensor.data, "<f4").tolist()) == ("y", (2,), [1.0, 2.0])

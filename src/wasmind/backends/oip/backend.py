@@ -104,9 +104,12 @@ class OipBackend:
         while True:
             try:
                 answer = await self._send(named, names, deadline)
-            except NotSent as error:
+            except NotSent:
                 attempt += 1
-                await self._pause(attempt, deadline, error)
+                pause = self._pause(attempt, deadline)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
                 if self._meter is not None:
                     self._meter.retries.value += 1
             else:
@@ -197,15 +200,13 @@ class OipBackend:
             return ready[0]
         return min(ready, key=lambda server: (server.full, server.outstanding, random.random()))  # noqa: S311
 
-    async def _pause(self, attempt: int, deadline: float, error: NotSent) -> None:
-        """Wait before another attempt. Raises `error` if there is to be none."""
+    def _pause(self, attempt: int, deadline: float) -> float | None:
+        """Seconds before another attempt, with jitter; None if there is to be none."""
         first, longest = _PAUSES_S
         pause = min(first * 2 ** min(attempt - 1, 20), longest) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
         hopeless = attempt >= ATTEMPTS or not any(server.breaker.ready() for server in self._servers)
         late = asyncio.get_running_loop().time() + pause >= deadline
-        if late or (self._when_down == "fail" and hopeless):
-            raise error
-        await asyncio.sleep(pause)
+        return None if late or (self._when_down == "fail" and hopeless) else pause
 
     def _ordered(self, answer: Answer, signature: Signature) -> tuple[Tensor, ...]:
         found = dict(answer.outputs)

@@ -14,7 +14,7 @@ from wasmind.backends.oip import metadata, rest
 from wasmind.backends.oip.connection import BrokenOff, TooMuch
 from wasmind.backends.oip.credentials import Token, tls
 from wasmind.backends.oip.pool import Pool, Unreachable
-from wasmind.backends.oip.transport import NotSent
+from wasmind.backends.oip.transport import NotSent, request_id
 from wasmind.config import KServe
 from wasmind.errors import (
     InferenceTimeout,
@@ -83,7 +83,9 @@ class RestTransport:
         async with _within(timeout, self._url):
             if self._binary is None:
                 await self._learn()
-            headers, body = rest.pack_request(inputs, binary=bool(self._binary), outputs=outputs)
+            headers, body = rest.pack_request(
+                inputs, binary=bool(self._binary), outputs=outputs, request_id=request_id()
+            )
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             answer, length = await self._exchange(self._run, lines, body)
         return rest.unpack_response(answer, length)

@@ -43,7 +43,8 @@ class TensorPart(msgspec.Struct, omit_defaults=True):
     name: str
     shape: tuple[int, ...]
     datatype: str
-    parameters: Parameters = msgspec.field(default_factory=Parameters)
+    parameters: Parameters | None = None
+    """Some servers send null for none."""
     data: Any = None
 
 
@@ -67,7 +68,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
     """The JSON part of an inference response."""
 
     outputs: list[TensorPart]
-    model_name: str = ""
+    model_name: str | None = None
     model_version: str | None = None
     id: str | None = None
 
@@ -171,7 +172,7 @@ def _tensors(parts: Sequence[TensorPart], raw: memoryview) -> list[Named]:
         raise InvalidArgument(f"{len(parts)} tensors, of at most {MAX_TENSORS}")
     found, at = [], 0
     for one in parts:
-        size = one.parameters.binary_data_size
+        size = one.parameters.binary_data_size if one.parameters is not None else None
         if size is not None and not 0 <= size <= len(raw) - at:
             raise InvalidArgument(f"tensor {one.name!r} claims {size} raw bytes of the {len(raw) - at} left")
         found.append((one.name, _tensor(one, raw[at : at + size] if size is not None else None)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from itertools import count
 from typing import Protocol
 
 from wasmind.backends.oip.rest import Named
@@ -14,6 +16,14 @@ class NotSent(ModelUnavailable):
     """The server could not be reached, and nothing of the request was sent: trying again is safe."""
 
     code, title = "model-server-unreachable", "The model's server cannot be reached"
+
+
+_prefix, _numbers = secrets.token_hex(6), count(1)
+
+
+def request_id() -> str:
+    """An id for a request to a server: the protocol lets it out, and some servers fail without one."""
+    return f"{_prefix}-{next(_numbers):x}"
 
 
 class Transport(Protocol):

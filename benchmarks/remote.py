@@ -1,0 +1,250 @@
+"""Models on servers elsewhere: what a function adds to an inference, and whom guests slow that wait for one.
+
+    python -m benchmarks.remote [--guests 2000]
+
+The first part runs Triton, and measures in turn its own client (tritonclient, binary) and a function
+with the same model; the second runs a server that answers late, with guests that wait for it in one edge
+worker while a small function beside them is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import node
+from benchmarks.load import load
+from benchmarks.peer.wasmtime import ROOT, free_port
+from benchmarks.waiting import edge_of, resident, wait_together
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIG = """
+[node]
+workers = 1
+log_level = "warning"
+drain_ms = 100
+ports = {{ functions = {port}, api = {api} }}
+
+[models.linear]
+kserve = {{ url = "{url}", model = "{model}", protocol = "{protocol}", concurrency = 20_000 }}
+deadline_ms = 600_000
+
+[functions.hello]
+module = "hello.wasm"
+route = "/hello"
+
+[functions.infer]
+module = "infer.wasm"
+route = "/infer"
+models = ["linear"]
+limits = {{ wall_ms = 600_000, concurrency = 20_000 }}
+"""
+ROUNDS = 3
+CLIENT = """
+import sys, time
+import numpy
+kind, address, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+if kind == "rest":
+    import tritonclient.http as triton
+else:
+    import tritonclient.grpc as triton
+client = triton.InferenceServerClient(address)
+x = numpy.array([[3]], numpy.float32)
+times, until = [], time.perf_counter() + seconds
+while (began := time.perf_counter()) < until:
+    given = triton.InferInput("x", [1, 1], "FP32")
+    given.set_data_from_numpy(x)
+    assert client.infer("linear", [given]).as_numpy("y")[0, 0] == 7
+    times.append(time.perf_counter() - began)
+times.sort()
+print(times[len(times) // 2] * 1000)
+"""
+LATE = """
+import asyncio, json, sys
+DELAY = float(sys.argv[1])
+SIDE = {"datatype": "FP32", "shape": [1, 1]}
+METADATA = {"name": "late", "inputs": [{"name": "x", **SIDE}], "outputs": [{"name": "y", **SIDE}]}
+ANSWER = {"model_name": "late", "outputs": [{"name": "y", **SIDE, "data": [7]}]}
+def framed(body):
+    data = json.dumps(body).encode()
+    return b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%b" % (len(data), data)
+METADATA, ANSWER, SERVER = framed(METADATA), framed(ANSWER), framed({"name": "late", "extensions": []})
+class Late(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport, self.rest = transport, b""
+    def data_received(self, data):
+        self.rest += data
+        head, end, body = self.rest.partition(b"\\r\\n\\r\\n")
+        if not end:
+            return
+        length = head.lower().partition(b"content-length:")[2].partition(b"\\r\\n")[0]
+        if len(body) < int(length or 0):
+            return
+        self.rest = b""
+        if head.startswith(b"POST"):
+            asyncio.get_running_loop().call_later(DELAY, self.transport.write, ANSWER)
+        else:
+            self.transport.write(SERVER if b" /v2 " in head else METADATA)
+async def main():
+    server = await asyncio.get_running_loop().create_server(Late, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def serving(url: str, model: str, protocol: str = "rest") -> Iterator[tuple[str, int, int]]:
+    """A node of one edge worker; yields its URL, the port of its API and the edge worker's process id."""
+    node.prepare()
+    directory = node.BUILD / "remote"
+    directory.mkdir(exist_ok=True)
+    for name in ("hello.wasm", "infer.wasm"):
+        (directory / name).write_bytes((node.BUILD / name).read_bytes())
+    port, api = free_port(), free_port()
+    text = CONFIG.format(port=port, api=api, url=url, model=model, protocol=protocol)
+    (directory / "wasmind.toml").write_text(text)
+    with (directory / "node.log").open("wb") as log:
+        words = [sys.executable, "-m", "wasmind", "serve", "-c", str(directory / "wasmind.toml")]
+        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        try:
+            node.await_ready(api, process)
+            yield f"http://127.0.0.1:{port}", api, edge_of(process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def added() -> None:
+    """What a function adds to an inference on Triton, by REST and by gRPC."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from support import peers
+
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "two"], ["t"]), helper.make_node("Add", ["t", "one"], ["y"])],
+        "linear",
+        [value("x", TensorProto.FLOAT, [1, 1])],
+        [value("y", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor(n, TensorProto.FLOAT, [1], [v]) for n, v in (("two", 2.0), ("one", 1.0))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    sides = {"x": [1, 1]}, {"y": [1, 1]}
+    python = peers.environment("triton") / "bin" / "python"
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        peers.triton(Path(directory), {"linear": (model.SerializeToString(), *sides)}) as triton,
+    ):
+        for protocol, url in (("rest", triton.rest), ("grpc", triton.grpc)):
+            with serving(url, "linear", protocol) as (functions, _, _):
+                load(f"{functions}/infer", connections=1, seconds=1)
+                client, function = [], []
+                for _ in range(ROUNDS):
+                    words = [str(python), "-c", CLIENT, protocol, url.removeprefix("http://"), "2"]
+                    client.append(float(subprocess.run(words, check=True, capture_output=True).stdout))
+                    run = load(f"{functions}/infer", connections=1, seconds=2)
+                    assert not run.failed
+                    function.append(run.p50_ms)
+                best = min(function) - min(client)
+                print(
+                    f"  {protocol}: tritonclient p50 {min(client):.3f} ms, "
+                    f"a function p50 {min(function):.3f} ms: {best:+.3f} ms"
+                )
+
+
+@contextlib.contextmanager
+def late(seconds: float) -> Iterator[str]:
+    """A server whose model takes so long."""
+    process = subprocess.Popen([sys.executable, "-c", LATE, str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def waiting(guests: int) -> None:
+    """What guests cost that all wait, and whom they slow."""
+    with late(600) as url, serving(url, "late") as (functions, api, edge):
+        hello = f"{functions}/hello"
+        load(hello, connections=8, seconds=1)
+        threads, memory = _threads(edge), resident(edge)
+        before = [load(hello, connections=8, seconds=3) for _ in range(ROUNDS)]
+        writers = await wait_together(functions, api, guests)
+        each = (resident(edge) - memory) / len(writers) / 1024
+        beside = [load(hello, connections=8, seconds=3) for _ in range(ROUNDS)]
+        more = _threads(edge) - threads
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(1)
+        after = [load(hello, connections=8, seconds=3) for _ in range(ROUNDS)]
+        alone = before + after
+        rates = [max(one.rate for one in some) for some in (alone, beside)]
+        p99s = [min(one.p99_ms for one in some) for some in (alone, beside)]
+        print(
+            f"  {len(writers)} guests wait: {each:.1f} KiB resident and {more / len(writers):g} threads each"
+        )
+        print(f"  hello alone {rates[0]:.0f}/s, beside them {rates[1]:.0f}/s: {rates[1] / rates[0]:.2f}")
+        print(f"  its p99 {p99s[0]:.2f} ms, beside them {p99s[1]:.2f} ms: {p99s[1] / p99s[0]:.2f} times")
+
+
+async def answered(guests: int) -> None:
+    """A model that takes one second: so many guests at once, all answered."""
+    with late(1.0) as url, serving(url, "late") as (functions, _, _):
+        port = int(functions.rpartition(":")[2])
+        request = b"GET /infer HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+        async def one() -> float:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            began = asyncio.get_running_loop().time()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            writer.transport.abort()
+            return asyncio.get_running_loop().time() - began
+
+        began = asyncio.get_running_loop().time()
+        times = sorted(await asyncio.gather(*(one() for _ in range(guests))))
+        took = asyncio.get_running_loop().time() - began
+        print(
+            f"  {guests} guests at once, a model of 1 s: all answered within {took:.2f} s "
+            f"(p50 {times[guests // 2]:.2f} s, p99 {times[guests * 99 // 100]:.2f} s)"
+        )
+
+
+def _threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--guests", type=int, default=2_000)
+    guests = parser.parse_args().guests
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    added()
+    asyncio.run(waiting(guests))
+    asyncio.run(answered(guests))
+
+
+if __name__ == "__main__":
+    main()
