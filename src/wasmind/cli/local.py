@@ -161,7 +161,7 @@ class LocalModels:
 
 async def start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
     """A model, wherever it is served, or where it is preferred; see the two classes for what they raise."""
-    if settings.kserve is None or (settings.path is not None and settings.prefer != "remote"):
+    if settings.kserve is None or (settings.in_both_places and settings.prefer != "remote"):
         return await LocalModel.start(name, settings, address)
     plan = plan_elsewhere(await asyncio.to_thread(read_model, name, settings, Digests()))
     return await RemoteModel.start(plan, settings.kserve)
