@@ -12,7 +12,7 @@ from wasmind.config import Function, Limits, Model
 from wasmind.errors import ConfigError
 
 MODELS = {
-    name: ModelRecord(name=name, scope=scope, digest=name * 8, config=Model())
+    name: ModelRecord(name=name, names=(name,), scope=scope, digest=name * 8, config=Model())
     for name, scope in (("classifier", "shared"), ("private", "acme"), ("secret", "other"))
 }
 

@@ -64,7 +64,7 @@ def test_what_is_wrong_with_a_model_is_told(models: Path) -> None:
     assert wasmind("models", "test", "broken", cwd=models).code == 4
     unknown = wasmind("models", "show", "unknown", cwd=models)
     assert unknown.code == 1
-    assert "known are: broken, linear" in unknown.err
+    assert "known: broken, linear" in unknown.err
 
 
 def test_functions_are_listed(models: Path) -> None:

@@ -17,6 +17,7 @@ SECTIONS = {
     "node": config.Node,
     "node.ports": config.Ports,
     "models.NAME": config.Model,
+    "models.NAME.versions.N": config.Version,
     "models.NAME.batch": config.Batch,
     "models.NAME.kserve": config.KServe,
     "models.NAME.inputs.INPUT": config.Converted,

@@ -16,7 +16,7 @@ from support.nodes import alive, kill
 from wasmind.config import Node, Ports
 from wasmind.errors import NodeError, ProgramError
 from wasmind.node.edges import Edges
-from wasmind.node.messages import LoadedModel, LoadModel, Snapshot
+from wasmind.node.messages import LoadedModel, LoadModel, Snapshot, Stats, WantModel
 from wasmind.node.state import StateDir
 from wasmind.node.words import Failure
 
@@ -33,7 +33,10 @@ class Supervised:
         self.now = first
         self.asked: list[LoadModel] = []
         node = Node(ports=Ports(functions=0))
-        self.edges = Edges(node, count, self.state, lambda: self.now, self._load, structlog.get_logger())
+        self.uses: list[WantModel | Stats] = []
+        self.edges = Edges(
+            node, count, self.state, lambda: self.now, self._load, self.uses.append, structlog.get_logger()
+        )
 
     async def _load(self, message: LoadModel) -> LoadedModel:
         self.asked.append(message)

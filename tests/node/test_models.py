@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import structlog
 
@@ -86,12 +87,94 @@ async def test_a_model_serves_dies_comes_back_and_stops(tmp_path: Path) -> None:
     assert not alive(second.pid or 0)
 
 
-async def test_a_model_that_is_refused_is_not_tried_again(tmp_path: Path) -> None:
-    async with served(planned(tmp_path / "broken.onnx", linear()[:-40])) as watched:
+@pytest.mark.slow
+async def test_a_load_that_fails_is_tried_again_later_and_later_then_quarantined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wasmind.node.models.RETRY_SECONDS", 0.01)
+    plan = msgspec.structs.replace(planned(tmp_path / "broken.onnx", linear()[:-40]), attempts=3)
+    async with served(plan) as watched:
+        assert watched.states == ["failed"]
+        first = watched.told[0]
+        assert first.reason
+        assert "no ONNX file" in first.reason
+        assert first.retry_at
+        await watched.until(lambda: watched.model.given_up)
+        assert watched.states == ["failed", "failed", "quarantined"]
+        assert watched.told[1].retry_at
+        assert watched.told[1].retry_at > first.retry_at
+        assert "3 times in a row" in (watched.model.entry.reason or "")
+        assert "no ONNX file" in (watched.model.entry.reason or "")
+        assert watched.model.restarts == 0
+
+
+async def test_a_load_that_fails_may_succeed_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wasmind.node.models.RETRY_SECONDS", 0.01)
+    plan = planned(tmp_path / "late.onnx")
+    (tmp_path / "late.onnx").write_bytes(b"not yet")
+    async with served(plan) as watched:
+        (tmp_path / "late.onnx").write_bytes(linear())
+        await watched.until(lambda: watched.states[-1] == "ready")
+        assert watched.model.failure is None
+
+
+async def test_a_refusal_that_trying_does_not_change_is_final(tmp_path: Path) -> None:
+    async with served(planned(tmp_path / "linear.onnx", target="tpu")) as watched:
         assert watched.states == ["failed"]
         assert watched.model.given_up
-        assert watched.model.entry.reason
-        assert watched.model.restarts == 0
+
+
+async def test_a_model_waits_to_be_used_loads_once_and_leaves(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        watched = Watched(planned(tmp_path / "linear.onnx"), Path(directory))
+        model = watched.model
+        model.rest()
+        await model.settled()
+        assert watched.states == ["unloaded"]
+        assert model.status(()).pid is None
+        for tenant in ("a", "a", "b"):
+            model.want(tenant)
+        await model.settled()
+        assert watched.states == ["unloaded", "loading", "ready"], "concurrent first uses load it once"
+        pid = model.status(()).pid
+        await model.unload("its memory is needed")
+        assert not alive(pid or 0)
+        assert (model.entry.state, model.entry.reason) == ("unloaded", "its memory is needed")
+        model.want("a")
+        await model.settled()
+        assert model.entry.state == "ready"
+        await model.unload("the operator said so", on_use=False)
+        model.want("a")
+        assert model.entry.state == "unloaded", "only its operator loads it again"
+        model.start()
+        await model.settled()
+        assert model.entry.state == "ready"
+        assert model.entry.on_use
+        await model.stop()
+        assert watched.states[-1] == "stopped"
+
+
+async def test_a_model_that_is_wanted_while_it_leaves_comes_back(tmp_path: Path) -> None:
+    async with served(planned(tmp_path / "linear.onnx")) as watched:
+        leaving = asyncio.create_task(watched.model.unload("its memory is needed"))
+        await watched.until(lambda: watched.states[-1] == "unloaded")
+        watched.model.want("a")
+        await leaving
+        await watched.until(lambda: watched.states[-1] == "ready")
+        assert watched.states == ["ready", "unloaded", "loading", "ready"]
+
+
+async def test_a_model_stopped_while_it_leaves_does_not_come_back(tmp_path: Path) -> None:
+    async with served(planned(tmp_path / "linear.onnx")) as watched:
+        leaving = asyncio.create_task(watched.model.unload("its memory is needed"))
+        await watched.until(lambda: watched.states[-1] == "unloaded")
+        watched.model.want("a")
+        await watched.model.stop()
+        await leaving
+        assert watched.states == ["ready", "unloaded", "stopped"]
+        watched.model._listener.close()
 
 
 async def test_labels_must_fit_an_output(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.node.client import ask, ask_async
 from wasmind.node.state import connect_to_status, listen_on_status
-from wasmind.node.status import Command, EdgeStatus, ModelStatus, NodeStatus, StatusServer, decode_answer
+from wasmind.node.status import EdgeStatus, ModelStatus, NodeStatus, Request, StatusServer, decode_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,15 +47,15 @@ STATUS = NodeStatus(
 
 
 @asynccontextmanager
-async def server(state: Path) -> AsyncIterator[list[Command]]:
+async def server(state: Path) -> AsyncIterator[list[Request]]:
     """A status server that takes down what it is asked; a reload is refused."""
-    asked: list[Command] = []
+    asked: list[Request] = []
 
-    async def act(command: Command) -> NodeStatus:
-        asked.append(command)
-        if command == "reload":
+    async def act(request: Request) -> NodeStatus:
+        asked.append(request)
+        if request.command == "reload":
             raise ConfigError("no", cause="why", remedy="what")
-        if command == "drain":
+        if request.command == "drain":
             await asyncio.sleep(60)
         return STATUS
 
@@ -69,7 +69,14 @@ async def test_a_status_arrives_as_it_was_sent(tmp_path: Path) -> None:
     async with server(tmp_path) as asked:
         assert await ask_async(tmp_path, "status") == STATUS
         assert await asyncio.to_thread(ask, tmp_path, "status") == STATUS
-        assert asked == ["status", "status"]
+        await ask_async(tmp_path, "load", model="net@3")
+        await asyncio.to_thread(ask, tmp_path, "unload", model="net:stable")
+        assert [(request.command, request.model) for request in asked] == [
+            ("status", None),
+            ("status", None),
+            ("load", "net@3"),
+            ("unload", "net:stable"),
+        ]
 
 
 async def test_a_refusal_is_the_nodes_own_error(tmp_path: Path) -> None:
@@ -114,7 +121,7 @@ async def test_nonsense_is_answered_and_the_next_client_is_served(tmp_path: Path
                     decode_answer(answer)
             writer.close()
         assert await ask_async(tmp_path, "status") == STATUS
-        assert asked == ["status"]
+        assert asked == [Request("status")]
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"{}", b'{"status": {"pid": "x"}}'])

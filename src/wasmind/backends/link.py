@@ -124,6 +124,8 @@ class Link(asyncio.Protocol):
         """Calls wait for their turn, so the owner wants to hear of answers and of free memory."""
         self.proven = False
         """The worker has answered a call."""
+        self.resting = False
+        """No more calls are sent."""
         self._types = tuple(spec.type for spec in signature.outputs)
         self._nowhere: tuple[Place | None, ...] = (None,) * len(self._types)
         self._shapes = shapes
@@ -158,6 +160,17 @@ class Link(asyncio.Protocol):
         """Drop the connection; the owner hears of the loss after it."""
         if self._transport is not None:
             self._transport.abort()
+
+    def rest(self) -> None:
+        """Send no more; when all calls are answered, drop the connection."""
+        self.resting = self.queued = True
+        self.window = 0
+        self.leave()
+
+    def leave(self) -> None:
+        """Drop a connection that rests and owes nothing."""
+        if self.resting and not self.calls:
+            self.close()
 
     def data_received(self, data: bytes) -> None:
         """Take answers. One that cannot be true ends the connection."""
@@ -328,7 +341,7 @@ class Link(asyncio.Protocol):
             if message.version != VERSION or self.window:
                 raise LieError(f"an unexpected welcome of version {message.version}")
             self._lanes = message.lanes
-            self.window = max(2 * self._lanes, _FIRST_WINDOW)
+            self.window = 0 if self.resting else max(2 * self._lanes, _FIRST_WINDOW)
             self.space.arena.close_descriptor()
             self._owner.welcomed()
 
@@ -394,6 +407,8 @@ class Link(asyncio.Protocol):
 
     def _set_window(self, message: Done) -> None:
         """Send about 20 ms of work ahead: enough to keep it busy, little enough to lose."""
+        if self.resting:
+            return
         self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.5
         ahead = int(_AHEAD_NS / max(self._pace, 1.0))
         self.window = max(2 * self._lanes, min(ahead, _LARGEST_WINDOW))

@@ -62,6 +62,7 @@ class ProcessBackend:
         self._deadlines: Deadlines[Call] = Deadlines(self._expire)
         self._waiting = self._deadlines.items
         self._down = False
+        self._resting = False
         self._pause = 0.0
         if signature is not None:
             self._learn(signature)
@@ -104,6 +105,12 @@ class ProcessBackend:
         """The inferences that somebody waits for now."""
         return len(self._waiting)
 
+    @property
+    def next_tenant(self) -> str | None:
+        """Whose call has the next turn, where calls wait for the process to come."""
+        call = self._queue.first()
+        return None if call is None else call.tenant
+
     # --- its life ---------------------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -113,6 +120,7 @@ class ProcessBackend:
             and self._connecting is None
             and self._signature is not None
             and not self._refusal
+            and not self._resting
         ):
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
@@ -127,13 +135,27 @@ class ProcessBackend:
         for call in self._queue.drain():
             self._fail(call, self._unavailable())
 
+    def rest(self) -> None:
+        """The process leaves: what was sent is answered, then the connection ends; later calls wait here."""
+        self._resting = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._link is not None:
+            self._link.rest()
+
     def resume(self, signature: Signature) -> None:
         """The model is served, or will be soon."""
+        self._resting = False
+        self.expect(signature)
+        self.open()
+
+    def expect(self, signature: Signature) -> None:
+        """The model comes back when somebody has asked for it: calls wait until `resume`."""
         self._refusal = None
         if self._signature != signature:
             self._learn(signature)
         self._refused = False
-        self.open()
 
     async def close(self) -> None:
         """End the connection; calls in flight fail."""
@@ -179,9 +201,11 @@ class ProcessBackend:
         try:
             socket.send_fds(sock, [link.hello()], [link.space.arena.fd])
             await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
-        except OSError:
+        except BaseException as error:
             sock.close()
             link.space.arena.close_descriptor()
+            if not isinstance(error, OSError):
+                raise
             return False
         return True
 
@@ -196,6 +220,8 @@ class ProcessBackend:
         """The connection stands; whether a process serves it is not known yet."""
         self._link = link
         link.queued = bool(self._queue)
+        if self._resting:
+            link.rest()
 
     def welcomed(self) -> None:
         """A process serves this connection."""
@@ -204,14 +230,17 @@ class ProcessBackend:
 
     def answered(self) -> None:
         """Calls that wait may have their turn."""
-        self._pump()
+        if self._link is not None and self._link.resting:
+            self._link.leave()
+        else:
+            self._pump()
 
     def lost(self, link: Link, lie: str | None) -> None:
         """The connection is gone, and its arena with it. Calls in flight wait a moment for the reason."""
         if self._link is link:
             self._link = None
-            self._down = True
-        if link.proven:
+            self._down = not link.resting
+        if link.proven or link.resting:
             self._pause = 0.0
         else:
             self._wait_longer()  # else one that greets with nonsense would keep this loop busy
@@ -226,7 +255,7 @@ class ProcessBackend:
                 self._bury()
             else:
                 loop.call_later(EXPLANATION_S, self._bury)
-        if self._when_down == "fail":
+        if self._when_down == "fail" and not link.resting:
             for call in self._queue.drain():
                 self._fail(call, self._unavailable())
         self.open()

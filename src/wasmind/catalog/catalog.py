@@ -8,7 +8,7 @@ import msgspec
 
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.function import FunctionRecord, read_function
-from wasmind.catalog.model import ModelRecord, read_model
+from wasmind.catalog.model import ModelRecord, read_versions
 from wasmind.errors import ConfigError, WasmindError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Record = TypeVar("Record")
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
-    """The models and functions of a node, each by its name."""
+    """The models and functions of a node, each by its name; a model's versions by `name@N`."""
 
     models: dict[str, ModelRecord]
     functions: dict[str, FunctionRecord]
@@ -35,7 +35,8 @@ def read_catalog(config: Config, digests: Digests | None = None) -> Catalog:
     """
     digests = digests or Digests()
     errors: list[WasmindError] = []
-    models = _each(config.models, lambda name, model: read_model(name, model, digests), errors)
+    read = _each(config.models, lambda name, model: read_versions(name, model, digests), errors)
+    models = {record.title: record for records in read.values() for record in records}
     if not errors:  # a function would only say again that its model is missing
         functions = _each(
             config.functions,

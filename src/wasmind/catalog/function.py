@@ -9,6 +9,7 @@ import msgspec
 
 from wasmind.catalog.files import resolved
 from wasmind.config import Function, Limits
+from wasmind.config.versions import Reference
 from wasmind.errors import ConfigError, ModelLoadFailed
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     env: dict[str, str]
     args: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    """What it was granted, as its configuration says."""
     grants: dict[str, str]
     """The names it may give to `load_by_name`, each with the `ModelRecord.id` it means; no other name
     exists for it."""
@@ -47,9 +50,11 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
 def read_function(
     name: str, function: Function, models: Mapping[str, ModelRecord], digests: Digests
 ) -> FunctionRecord:
-    """Find a function's program and grant it the models it lists. `models` are by name. Raises
-    ConfigError."""
+    """Find a function's program and grant it the models it lists. Raises ConfigError."""
     module, digest = _program(name, function.module, digests)
+    grants: dict[str, str] = {}
+    for reference in function.models:
+        grants |= _grant(name, function.tenant, reference, models)
     return FunctionRecord(
         name=name,
         tenant=function.tenant,
@@ -61,7 +66,8 @@ def read_function(
         limits=function.limits,
         env=function.env,
         args=tuple(function.args),
-        grants={model: _grant(name, function.tenant, model, models).id for model in function.models},
+        models=tuple(function.models),
+        grants=grants,
         allow_load=function.allow_load,
         backends=tuple(function.backends),
     )
@@ -85,13 +91,23 @@ def _program(name: str, module: Path, digests: Digests) -> tuple[Path, str]:
         raise ConfigError(f"functions.{name}: {error.message}", remedy=error.remedy) from error
 
 
-def _grant(name: str, tenant: str, model: str, models: Mapping[str, ModelRecord]) -> ModelRecord:
-    found = models.get(model)
-    if found is None or not found.usable_by(tenant):
-        own = ", ".join(sorted(other.name for other in models.values() if other.usable_by(tenant))) or "none"
+def _grant(name: str, tenant: str, reference: str, models: Mapping[str, ModelRecord]) -> dict[str, str]:
+    """The names that a grant lets the function use, each with the id it means.
+
+    A model granted by its plain name may be named with each of its versions and aliases. One that is granted
+    as `name@3` or `name:stable` is pinned: the plain name means that version too, and there is no other.
+    """
+    wanted = Reference.parse(reference)
+    usable = [record for record in models.values() if record.usable_by(tenant)]
+    granted = [record for record in usable if record.name == wanted.model]
+    meant = next((record for record in granted if reference in record.names), None)
+    if meant is None:
+        own = ", ".join(sorted({record.name for record in usable})) or "none"
         raise ConfigError(
-            f"functions.{name}: there is no model {model!r} for the tenant {tenant!r}",
+            f"functions.{name}: there is no model {reference!r} for the tenant {tenant!r}",
             cause=f"it may be granted: {own}",
-            remedy=f"add [models.{model}], with `scope` left out or set to {tenant!r}",
+            remedy=f"add [models.{wanted.model}], with `scope` left out or set to {tenant!r}",
         )
-    return found
+    if wanted.pinned:
+        return {wanted.model: meant.id, reference: meant.id}
+    return {name: record.id for record in granted for name in record.names}

@@ -12,7 +12,7 @@ from wasmind.catalog import conversions, formats, labels
 from wasmind.catalog.card import read_card
 from wasmind.catalog.files import ModelFile, files_of
 from wasmind.catalog.runtimes import runtime_for
-from wasmind.config import Card, Encoding, KServe, Model, Runtime
+from wasmind.config import Card, Encoding, KServe, Model, Runtime, versions
 from wasmind.errors import WasmindError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     """`shared`, or the tenant that owns it: no other tenant's function can be granted it."""
     digest: str
-    """SHA-256 in hexadecimal over its files, or over where it is served: its version."""
+    """SHA-256 in hexadecimal over its files, or over where it is served."""
     files: tuple[ModelFile, ...] = ()
     """All that its worker may read, the model's own file first; empty for a model that is served
     elsewhere."""
@@ -41,16 +41,39 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     card: Card = Card()
     """What people wrote of it."""
+    version: int | None = None
+    """Its number; None for a model without versions."""
+    names: tuple[str, ...] = ()
+    """All that mean it by the operator's policy: `classifier`, `classifier@3`, `classifier:stable`."""
     config: Model
 
     @property
     def id(self) -> str:
         """Unique in a node, and never used again for another model."""
-        return f"{self.scope}/{self.name}@{self.digest[:16]}"
+        return f"{self.scope}/{self.title}@{self.digest[:16]}"
+
+    @property
+    def title(self) -> str:
+        """Its name, with the number where it has versions."""
+        return self.name if self.version is None else f"{self.name}@{self.version}"
 
     def usable_by(self, tenant: str) -> bool:
         """Whether functions of `tenant` may be granted it."""
         return self.scope in (SHARED, tenant)
+
+
+def read_versions(name: str, model: Model, digests: Digests) -> tuple[ModelRecord, ...]:
+    """All versions of a model, as `read_model` gives each; the one that the plain name means comes first."""
+    records = (
+        msgspec.structs.replace(
+            read_model(name if number is None else f"{name}@{number}", settings, digests),
+            name=name,
+            version=number,
+            names=versions.names_of(name, model, number),
+        )
+        for number, settings in versions.settings_of(model).items()
+    )
+    return tuple(sorted(records, key=lambda record: name not in record.names))
 
 
 def read_model(name: str, model: Model, digests: Digests) -> ModelRecord:
@@ -72,6 +95,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     if model.path is None:
         return ModelRecord(
             name=name,
+            names=(name,),
             scope=model.scope,
             digest=served_at(model.kserve),
             labels=named,
@@ -82,6 +106,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
     return ModelRecord(
         name=name,
+        names=(name,),
         scope=model.scope,
         digest=conversions.version(digests.of_model(files), model, named),
         files=files,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, fetched, read
 from wasmind.cli.output import document, reported, say, shorten, table
 from wasmind.cli.storage import pull, push
+from wasmind.config.versions import names_of, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wasmind.config import Config, Model
     from wasmind.node.status import ModelStatus
 
@@ -27,12 +30,16 @@ def ls(config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
     """List models, with their state where a node runs."""
     settings = read(config)
     states = _states(settings)
-    rows = [_summary(name, model, states.get(name)) for name, model in settings.models.items()]
+    rows = [
+        _summary(name, model, number, one, states)
+        for name, model in settings.models.items()
+        for number, one in settings_of(model).items()
+    ]
     if json:
         document(rows)
     else:
         table(
-            ("model", "scope", "encoding", "runtime", "state", "description", "path"),
+            ("model", "names", "scope", "encoding", "runtime", "state", "description", "path"),
             [tuple(row.values()) for row in rows],
             "the configuration has no models",
         )
@@ -101,13 +108,42 @@ def try_(
     say(f"loaded in {found['load_ms']:.0f} ms by {found['runtime']}")
 
 
+@app.command("load")
+@reported
+def load(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
+    """Have the running node load a model now, and wait until it serves."""
+    _tell(config, "load", name, json)
+
+
+@app.command("unload")
+@reported
+def unload(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None:
+    """Have the running node take a model out of memory until it is loaded again, or the node reloads."""
+    _tell(config, "unload", name, json)
+
+
+def _tell(config: Path, command: Literal["load", "unload"], name: str, json: bool) -> None:
+    from wasmind.node.client import ask
+
+    models = ask(read(config).node.state, command, model=name).models
+    found = next(model for model in models if name == model.id or name in model.names)
+    if json:
+        document(found)
+    else:
+        say(f"{found.title} is {found.state}" + (f": {found.reason}" if found.reason else ""))
+
+
 def _model(config: Config, name: str) -> Model:
+    """The settings that `name`, `name@3` or `name:stable` means."""
+    from wasmind.config.versions import Reference, bad_reference, number_of
     from wasmind.errors import ModelNotFound
 
-    if name not in config.models:
-        known = ", ".join(sorted(config.models)) or "none"
-        raise ModelNotFound(f"the configuration has no model {name!r}", cause=f"known are: {known}")
-    return config.models[name]
+    wrong = bad_reference(config.models, name)
+    if wrong is not None:
+        raise ModelNotFound(f"the configuration has no model {name!r}", cause=wrong)
+    reference = Reference.parse(name)
+    model = config.models[reference.model]
+    return settings_of(model)[number_of(model, reference)]
 
 
 def _here(config: Config, name: str) -> Model:
@@ -123,17 +159,23 @@ def _states(config: Config) -> dict[str, ModelStatus]:
     from wasmind.node.client import ask
 
     try:
-        return {model.name: model for model in ask(config.node.state, "status", 5.0).models}
+        models = ask(config.node.state, "status", 5.0).models
+        return {name: model for model in models for name in (model.title, *model.names)}
     except (NodeError, FileNotFoundError):
         return {}
 
 
-def _summary(name: str, model: Model, status: ModelStatus | None) -> dict[str, str]:
+def _summary(
+    name: str, whole: Model, number: int | None, model: Model, states: Mapping[str, ModelStatus]
+) -> dict[str, str]:
     where = (
         shorten(model.path) if model.path else model.source or str(model.kserve.url if model.kserve else "")
     )
+    title = name if number is None else f"{name}@{number}"
+    status = states.get(title)
     return {
-        "name": name,
+        "name": title,
+        "names": " ".join(other for other in names_of(name, whole, number) if other != title),
         "scope": model.scope,
         "encoding": status.encoding if status else model.encoding,
         "runtime": status.runtime if status else model.runtime or "default",

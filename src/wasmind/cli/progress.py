@@ -111,7 +111,7 @@ class BarProgress:
 
     def model(self, model: ServedModel) -> None:
         """One step on."""
-        self._step(model.plan.name)
+        self._step(model.plan.title)
         self._records.model(model)
 
     def end(self) -> None:

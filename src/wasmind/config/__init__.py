@@ -12,7 +12,7 @@ from wasmind.config.checks import BACKEND, MODEL_NAME, NAME
 from wasmind.config.convert import Converted, Step
 from wasmind.config.file import Config, example_beside, load, parse
 from wasmind.config.function import Function, Limits
-from wasmind.config.model import Batch, Encoding, KServe, Model, Prefer, Runtime, StandIn, Target
+from wasmind.config.model import Batch, Encoding, KServe, Model, Prefer, Runtime, StandIn, Target, Version
 from wasmind.config.node import Node, Ports
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
@@ -43,6 +43,7 @@ __all__ = [
     "Step",
     "Storage",
     "Target",
+    "Version",
     "example_beside",
     "load",
     "parse",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from wasmind.config import versions
 from wasmind.config.card import Card
 from wasmind.config.convert import wrong_steps
 from wasmind.config.storage import SCHEMES
@@ -37,34 +38,43 @@ def problems(config: Config) -> Iterator[str]:
     yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
     yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():
-        if model.path is None and model.source is None and model.kserve is None:
-            yield f"models.{name}: give `path` or `source` (served here), `kserve` (elsewhere), or both"
-        yield from (f"models.{name}: {problem}" for problem in _bad_source(model))
-        if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
-            yield f"models.{name}: instances, threads and batch.max_size are at least 1"
-        if model.kserve is not None:
-            yield from (f"models.{name}.kserve: {problem}" for problem in _bad_server(model.kserve))
-        yield from (f"models.{name}.{problem}" for problem in wrong_steps(model.inputs, model.outputs))
-        yield from (f"models.{name}: {problem}" for problem in _undescribed(model))
+        yield from _bad_model(name, model)
         yield from (
             f"models.{name}.stand_in: {problem}" for problem in _bad_stand_in(name, model, config.models)
         )
     yield from _bad_routes(config.functions)
     for name, function in config.functions.items():
-        for model_name in function.models:
-            if model_name not in config.models:
-                known = ", ".join(sorted(config.models)) or "none"
-                yield f"functions.{name}: there is no model {model_name!r} (known: {known})"
+        granted = [versions.Reference.parse(reference).model for reference in function.models]
+        for reference in function.models:
+            why = versions.bad_reference(config.models, reference)
+            if why is not None:
+                yield f"functions.{name}: {why}"
+        for twice in sorted({model for model in granted if granted.count(model) > 1}):
+            yield f"functions.{name}: the model {twice!r} is granted more than once"
         for backend in function.backends:
             if not BACKEND.match(backend):
                 yield f"functions.{name}: a backend is HOST[:PORT] or http://HOST[:PORT]; got {backend!r}"
 
 
-def _undescribed(model: Model) -> Iterator[str]:
-    if model.kserve is not None and (model.inputs or model.outputs):
-        yield "what is served elsewhere has no process here that could convert its inputs or outputs"
+def _bad_model(name: str, model: Model) -> Iterator[str]:
+    yield from versions.problems(name, model)
+    if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
+        yield f"models.{name}: instances, threads and batch.max_size are at least 1"
+    for number, one in versions.settings_of(model).items():
+        at = f"models.{name}" if number is None else f"models.{name}.versions.{number}"
+        if one.path is None and one.source is None and one.kserve is None:
+            yield f"{at}: give `path` or `source` (served here), `kserve` (elsewhere), or both"
+        yield from (f"{at}: {problem}" for problem in _bad_source(one))
+        if one.kserve is not None:
+            yield from (f"{at}.kserve: {problem}" for problem in _bad_server(one.kserve))
+            if one.path is None and one.source is None and (one.pin or one.load):
+                yield f"{at}: `pin` and `load` are for models that are served here"
+            if one.inputs or one.outputs:
+                yield f"{at}: what is served elsewhere has no process here that could convert its tensors"
+    yield from (f"models.{name}.{problem}" for problem in wrong_steps(model.inputs, model.outputs))
     if isinstance(model.card, Card) and len(model.card.example.given) > 1:
-        yield f"card.example is one of image, text and npz; got {' and '.join(model.card.example.given)}"
+        given = " and ".join(model.card.example.given)
+        yield f"models.{name}: card.example is one of image, text and npz; got {given}"
 
 
 def _bad_source(model: Model) -> Iterator[str]:

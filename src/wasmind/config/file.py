@@ -11,7 +11,7 @@ from wasmind.config.card import Card, Example
 from wasmind.config.checks import problems
 from wasmind.config.convert import Converted, Step
 from wasmind.config.function import Function, Limits
-from wasmind.config.model import KServe, Model
+from wasmind.config.model import KServe, Model, Version
 from wasmind.config.node import Node
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
@@ -57,7 +57,7 @@ def load(path: Path) -> Config:
 def parse(raw: Any, base: Path, source: str = "the configuration") -> Config:
     """Type and check decoded settings; relative paths are taken from `base`. Raises ConfigError."""
     try:
-        config = msgspec.convert(raw, Config, dec_hook=_decode_hook, strict=False)
+        config = msgspec.convert(raw, Config, dec_hook=_decode_hook, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source} has a wrong setting", cause=str(error)) from error
     config, unread = _with_preloaded(config, base)
@@ -117,6 +117,16 @@ def _resolved(config: Config, base: Path) -> Config:
             inputs=converted(one.inputs),
             outputs=converted(one.outputs),
             card=card(one.card),
+            path=within(one.path),
+            weights=within(one.weights),
+            labels=within(one.labels),
+            kserve=server(one.kserve),
+            versions={number: version(own) for number, own in one.versions.items()},
+        )
+
+    def version(one: Version) -> Version:
+        return replaced(
+            one,
             path=within(one.path),
             weights=within(one.weights),
             labels=within(one.labels),

@@ -50,6 +50,20 @@ class KServe(Section, frozen=True):
         return (self.url,) if isinstance(self.url, str) else tuple(self.url)
 
 
+class Version(Section, frozen=True):
+    """One version of a model: what differs from the model's own settings."""
+
+    path: Path | None = None
+    source: str | None = None
+    digest: str | None = None
+    weights: Path | None = None
+    kserve: KServe | None = None
+    encoding: Encoding | None = None
+    runtime: Runtime | None = None
+    labels: Path | None = None
+    description: str | None = None
+
+
 class Model(Section, frozen=True):
     """A named model: `load_by_name(name)`.
 
@@ -67,6 +81,10 @@ class Model(Section, frozen=True):
     kserve: KServe | None = None
     prefer: Prefer = "fastest"
     stand_in: StandIn | None = None
+    versions: dict[int, Version] = {}
+    aliases: dict[str, int] = {}
+    default: int | str | None = None
+    """What the plain name means: a version or an alias; None: the highest version."""
     encoding: Encoding = "autodetect"
     runtime: Runtime | None = None
     target: Target = "cpu"
@@ -88,6 +106,9 @@ class Model(Section, frozen=True):
     queue: int = 20_000
     shared_memory: Size = Size(64 << 20)
     when_down: Literal["wait", "fail"] = "wait"
+    load: Literal["start", "first-use"] | None = None
+    pin: bool = False
+    cache: Size = Size(0)
     warm_up: bool = True
     confinement: Literal["required", "best-effort"] = "required"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from wasmind.config.section import Section
+from wasmind.config.section import Section, Size
 
 
 class Ports(Section, frozen=True):
@@ -25,6 +25,7 @@ class Node(Section, frozen=True):
     ports: Ports = Ports()
     dev: bool = False
     state: Path = Path(".wasmind")
+    model_memory: Size | None = None
     concurrency: int = 20_000
     drain_ms: float = 30_000.0
     header_timeout_ms: float = 30_000.0

@@ -93,7 +93,7 @@ def _records(state: Path) -> APIRouter:
 
     @router.get("/models/{name}", responses=_json(ModelStatus))
     async def model(name: str) -> Response:
-        """One model, by its name or id."""
+        """One model, by its name, `name@3`, `name:stable` or id."""
         found = _find((await ask_async(state, "status")).models, name)
         if found is None:
             raise ModelNotFound(f"this node has no model {name!r}")
@@ -116,7 +116,11 @@ def _records(state: Path) -> APIRouter:
 
 
 def _find(entries: tuple[Found, ...], name: str) -> Found | None:
-    return next((entry for entry in entries if name in (entry.name, getattr(entry, "id", None))), None)
+    def means(entry: Found) -> bool:
+        own = getattr(entry, "names", None) or (entry.name,)
+        return name == getattr(entry, "id", None) or name in own
+
+    return next(filter(means, entries), None)
 
 
 def _document(document: object, status: int = 200) -> Response:

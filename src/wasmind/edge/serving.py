@@ -13,7 +13,7 @@ from wasmind.edge.deployment import Deployment
 from wasmind.httpd.server import HttpServer
 from wasmind.models.loads import Loads
 from wasmind.models.node import NodeModels
-from wasmind.node.messages import FromEdge, Released, Stats
+from wasmind.node.messages import FromEdge, Released, Stats, WantModel
 from wasmind.sandbox import Engine
 from wasmind.telemetry import logs
 from wasmind.telemetry.figures import EdgeFigures
@@ -50,7 +50,7 @@ class Serving:
         self._figures = EdgeFigures(self._registry)
         self.engine = Engine(node.tick_ms, stack=node.stack)
         self.loads = Loads(Path(start.state_dir) / "uploads", send, self._figures)
-        self.models = NodeModels(self.loads, self._figures)
+        self.models = NodeModels(self.loads, self._figures, self._wants)
         self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
         self.admission = Admission(node.concurrency)
         logger = logs.configure(node.log, node.log_level, process=f"edge {start.index}")
@@ -121,6 +121,9 @@ class Serving:
     def _released(self, generation: int) -> None:
         self._send(Released(generation=generation))
 
+    def _wants(self, id_: str, tenant: str) -> None:
+        self._send(WantModel(id=id_, tenant=tenant))
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(FIGURES_S)
@@ -132,6 +135,7 @@ class Serving:
             requests=self.app.ended,
             running=self.admission.node.taken,
             guests=self.engine.live,
+            used=self.models.used(),
         )
         self._figures.running.value, self._figures.guests.value = stats.running, stats.guests
         self._registry.flush()

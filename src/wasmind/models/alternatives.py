@@ -41,11 +41,11 @@ class Alternatives:
         self.paces = Pace(how.parallel), Pace(there)
         self._graph: Graph | None = None
 
-    def resolve(self) -> Graph | Awaitable[Graph]:
+    def resolve(self, tenant: str = "") -> Graph | Awaitable[Graph]:
         """The model as a graph, at once or when either is ready. Raises ModelUnavailable, also if awaited."""
         lead = next((one for one in self.members if one.entry.signature is not None), None)
         if lead is None:
-            return self._come()
+            return self._come(tenant)
         if not any(one.usable for one in self.members):
             raise self.first.unavailable()
         return self._as(lead)
@@ -65,9 +65,9 @@ class Alternatives:
             known = self._graph = Graph(self.first.entry.name, EitherBackend(self, lead, signature), deadline)
         return known
 
-    async def _come(self) -> Graph:
+    async def _come(self, tenant: str) -> Graph:
         """Wait until either is ready."""
-        coming = {asyncio.ensure_future(one.ready()): one for one in self.members}
+        coming = {asyncio.ensure_future(one.ready(tenant)): one for one in self.members}
         try:
             waiting = set(coming)
             while waiting:

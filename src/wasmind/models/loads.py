@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from wasmind.errors import InvalidArgument, ModelUnavailable, NodeError, WasmindError
 from wasmind.models.served import GIVEN_UP, ServedModel
 from wasmind.nn.encoding import Encoding, Target
-from wasmind.node.messages import LoadedModel, LoadModel
+from wasmind.node.messages import LoadedModel, LoadModel, WantModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,10 @@ _Key: TypeAlias = tuple[str, str, Encoding, Target]
 class Loads:
     """The models from bytes that this process knows, and the questions to the supervisor that are open."""
 
-    def __init__(self, directory: Path, ask: Callable[[LoadModel], object], figures: EdgeFigures) -> None:
-        """`directory` keeps the files; `ask` sends a question to the supervisor."""
+    def __init__(
+        self, directory: Path, ask: Callable[[LoadModel | WantModel], object], figures: EdgeFigures
+    ) -> None:
+        """`directory` keeps the files; `ask` sends something to the supervisor."""
         self._figures = figures
         self._directory = directory
         self._ask = ask
@@ -87,6 +89,10 @@ class Loads:
                 if entry.state in GIVEN_UP:
                     self._leave(self._loaded.pop(key))
 
+    def used(self) -> dict[str, float]:
+        """The models used since the last time, each with when."""
+        return {s.entry.id: used for s in self._loaded.values() if (used := s.used()) is not None}
+
     async def close(self) -> None:
         """Give up what is loading and leave what was loaded."""
         for task in self._loading.values():
@@ -123,7 +129,13 @@ class Loads:
         answer = await asked
         if answer.model is None:
             raise answer.failure.error() if answer.failure else NodeError("the supervisor answered nothing")
-        return ServedModel(answer.model, self._figures.model(BROUGHT, tenant))
+        meter = self._figures.model(BROUGHT, tenant)
+        return ServedModel(
+            answer.model, meter, want=lambda id_, who: self._ask(WantModel(id=id_, tenant=who))
+        )
+
+    def _want(self, id_: str, tenant: str) -> None:
+        self._ask(WantModel(id=id_, tenant=tenant))
 
     def _end(self, key: _Key, task: asyncio.Task[ServedModel]) -> None:
         self._loading.pop(key, None)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import ModelNotFound
 from wasmind.models.alternatives import Alternatives
-from wasmind.models.served import ServedModel
+from wasmind.models.served import ServedModel, nobody
 from wasmind.nn.graph import Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from wasmind.models.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
@@ -41,7 +41,7 @@ class FunctionModels:
                 cause=f"the function {self._function.name!r} may name: {', '.join(self._granted) or 'none'}",
                 remedy="name one of these, or grant the model with the function's `models`",
             )
-        return served.resolve()
+        return served.resolve(self._function.tenant)
 
     async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
         """Load a model from bytes, once for all requests that bring the same."""
@@ -62,8 +62,15 @@ class FunctionModels:
 class NodeModels:
     """All models by id."""
 
-    def __init__(self, loads: Loads, figures: EdgeFigures) -> None:
+    def __init__(
+        self,
+        loads: Loads,
+        figures: EdgeFigures,
+        want: Callable[[str, str], object] = nobody,
+    ) -> None:
+        """`want` hears the id of a model that is unloaded, and the tenant that uses it."""
         self._loads = loads
+        self._want = want
         self._figures = figures
         self._served: dict[str, ServedModel] = {}
         self._alternatives: dict[tuple[str, Alternative], Alternatives] = {}
@@ -77,7 +84,7 @@ class NodeModels:
             served = self._served.get(entry.id)
             if served is None:
                 meter = self._figures.model(entry.name, entry.scope)
-                self._served[entry.id] = ServedModel(entry, meter, self._figures.elsewhere)
+                self._served[entry.id] = ServedModel(entry, meter, self._figures.elsewhere, self._want)
             else:
                 served.update(entry)
 
@@ -88,6 +95,11 @@ class NodeModels:
             served.update(entry)
         else:
             self._loads.update(entry)
+
+    def used(self) -> dict[str, float]:
+        """The models used since the last time, each with when, in seconds of CLOCK_MONOTONIC."""
+        found = {id_: used for id_, served in self._served.items() if (used := served.used()) is not None}
+        return found | self._loads.used()
 
     def granted(self, function: FunctionEntry) -> FunctionModels:
         """What a function may name."""

@@ -11,7 +11,7 @@ from wasmind.models.metered import MeteredBackend
 from wasmind.nn.graph import Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from wasmind.backends.oip.backend import OipBackend
     from wasmind.config import KServe
@@ -23,17 +23,30 @@ GIVEN_UP = ("stopped", "failed", "quarantined")
 """States that do not end by themselves."""
 
 
+def nobody(_id: str, _tenant: str) -> None:
+    """Who does not mind which models are wanted."""
+
+
 class ServedModel:
     """A model with its state as the supervisor tells it. It connects as soon as the model is first ready."""
 
-    __slots__ = ("_changed", "_meter", "_process", "_remote", "entry", "graph")
+    __slots__ = ("_changed", "_meter", "_metered", "_process", "_remote", "_told", "_want", "entry", "graph")
 
     def __init__(
-        self, entry: ModelEntry, meter: ModelMeter, elsewhere: ElsewhereFigures | None = None
+        self,
+        entry: ModelEntry,
+        meter: ModelMeter,
+        elsewhere: ElsewhereFigures | None = None,
+        want: Callable[[str, str], object] = nobody,
     ) -> None:
-        """`meter` counts its inferences, `elsewhere` its requests to servers."""
+        """`meter` counts its inferences, `elsewhere` its requests to servers.
+
+        `want` hears its id and who uses it while it is unloaded.
+        """
         self.entry = entry
         self._meter = meter
+        self._want = want
+        self._told = 0.0
         self._process = _process(entry) if entry.kserve is None else None
         counted = elsewhere.remote(entry.name, entry.scope) if elsewhere and entry.kserve else None
         self._remote = _remote(entry, entry.kserve, counted) if entry.kserve is not None else None
@@ -51,14 +64,19 @@ class ServedModel:
             self._changed.set_result(None)
             self._changed = None
 
-    def resolve(self) -> Graph | Awaitable[Graph]:
+    def resolve(self, tenant: str = "") -> Graph | Awaitable[Graph]:
         """The model as a graph, at once or when it is ready. Raises ModelUnavailable, also when awaited.
 
-        A model that was ready before and restarts is given at once: its inferences wait by its policy.
+        A model that was ready before and restarts, or is loaded again, is given at once: its inferences wait
+        by its policy.
         """
         if not self._expected:
             raise self.unavailable()
-        return self.graph if self.entry.signature is not None else self.ready()
+        if self.entry.signature is None:
+            return self.ready(tenant)
+        if self._metered.want is not None:
+            self._metered.want(tenant)
+        return self.graph
 
     @property
     def usable(self) -> bool:
@@ -68,12 +86,22 @@ class ServedModel:
     @property
     def _expected(self) -> bool:
         entry = self.entry
-        return entry.state == "ready" or (entry.state not in GIVEN_UP and entry.when_down == "wait")
+        return entry.state == "ready" or (
+            not _is_gone(entry) and (entry.when_down == "wait" or _comes(entry))
+        )
 
     @property
     def members(self) -> tuple[ServedModel, ...]:
         """The models that do its inferences: itself."""
         return (self,)
+
+    def used(self) -> float | None:
+        """When it was used last, once for each use."""
+        used = self._metered.used
+        if used == self._told:
+            return None
+        self._told = used
+        return used
 
     async def close(self) -> None:
         """Leave its process."""
@@ -81,12 +109,14 @@ class ServedModel:
         assert backend is not None
         await backend.close()
 
-    async def ready(self) -> Graph:
+    async def ready(self, tenant: str = "") -> Graph:
         """Wait for its first signature, for as long as one of its inferences may take."""
+        if self._metered.want is not None:
+            self._metered.want(tenant)
         try:
             async with asyncio.timeout(self.entry.deadline_ms / 1000):
                 while self.entry.signature is None:
-                    if self.entry.state in GIVEN_UP:
+                    if _is_gone(self.entry):
                         raise self.unavailable()
                     if self._changed is None:
                         self._changed = asyncio.get_running_loop().create_future()
@@ -98,6 +128,10 @@ class ServedModel:
     def _pass_on(self, entry: ModelEntry) -> None:
         if self._process is not None:
             _tell_process(self._process, entry)
+            absent = entry.state == "unloaded" and entry.on_use
+            self._metered.want = self._wanted if absent else None
+            if absent and (tenant := self._process.next_tenant) is not None:
+                self._wanted(tenant)  # it came just as the model left
         if self._remote is not None:
             self._tell_remote(self._remote, entry)
 
@@ -111,20 +145,36 @@ class ServedModel:
             if not known:
                 self.graph = self._graph()
 
+    def _wanted(self, tenant: str) -> None:
+        """Have it loaded; asked once for each time that it is unloaded."""
+        self._metered.want = None
+        self._want(self.entry.id, tenant)
+
     def _graph(self) -> Graph:
         backend = self._process or self._remote
         assert backend is not None
-        return Graph(self.entry.name, MeteredBackend(backend, self._meter), self.entry.deadline_ms / 1000)
+        self._metered = MeteredBackend(backend, self._meter)
+        return Graph(self.entry.name, self._metered, self.entry.deadline_ms / 1000)
 
     def unavailable(self) -> ModelUnavailable:
         """Why it cannot be used, for people."""
         entry = self.entry
-        coming = entry.state not in GIVEN_UP
+        coming = not _is_gone(entry)
         return ModelUnavailable(
             f"the model {entry.name!r} is {entry.state}",
             cause=entry.reason,
             remedy="try again shortly" if coming else "mend what its reason says, then reload the node",
         )
+
+
+def _is_gone(entry: ModelEntry) -> bool:
+    """Whether waiting for it is in vain."""
+    return entry.state in GIVEN_UP or (entry.state == "unloaded" and not entry.on_use)
+
+
+def _comes(entry: ModelEntry) -> bool:
+    """Whether it is not down, but on its way into memory once it is used."""
+    return entry.state == "unloaded" or (entry.state == "loading" and entry.alternative is None)
 
 
 def _process(entry: ModelEntry) -> ProcessBackend:
@@ -140,8 +190,15 @@ def _process(entry: ModelEntry) -> ProcessBackend:
 
 def _tell_process(backend: ProcessBackend, entry: ModelEntry) -> None:
     """Tell the connection what the supervisor knows: only it sees a process die."""
-    if entry.state in ("ready", "loading") and entry.signature is not None:
-        backend.resume(entry.signature)
+    if entry.state in ("ready", "loading"):
+        if entry.signature is not None:
+            backend.resume(entry.signature)
+    elif entry.state == "unloaded":
+        backend.rest()
+        if not entry.on_use:
+            backend.suspend(entry.reason or "it is unloaded")
+        elif entry.signature is not None:
+            backend.expect(entry.signature)
     elif entry.state == "restarting":
         backend.explain_death(entry.reason or "its process died")
     elif entry.state in GIVEN_UP:

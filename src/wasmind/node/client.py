@@ -16,12 +16,15 @@ LONGEST_LINE = 64 << 20
 """The status of 100,000 functions fits."""
 
 
-def ask(state: Path, command: Command, timeout: float = 300.0) -> NodeStatus:
-    """Give the node on state directory `state` a command. Raises NodeError, or what the node refuses with."""
+def ask(state: Path, command: Command, timeout: float = 300.0, model: str | None = None) -> NodeStatus:
+    """Give the node on state directory `state` a command. Raises NodeError, or what the node refuses with.
+
+    `model` is for `load` and `unload`: a name, `name@3`, `name:stable` or an id.
+    """
     with connect_to_status(state) as client:
         client.settimeout(timeout)
         try:
-            client.sendall(encode_line(Request(command)))
+            client.sendall(encode_line(Request(command, model)))
             with client.makefile("rb") as answers:
                 line = answers.readline(LONGEST_LINE)
         except TimeoutError as error:
@@ -33,7 +36,9 @@ def ask(state: Path, command: Command, timeout: float = 300.0) -> NodeStatus:
     return decode_answer(line)
 
 
-async def ask_async(state: Path, command: Command, timeout: float = 5.0) -> NodeStatus:
+async def ask_async(
+    state: Path, command: Command, timeout: float = 5.0, model: str | None = None
+) -> NodeStatus:
     """The same for an event loop."""
     try:
         async with asyncio.timeout(timeout):
@@ -41,7 +46,7 @@ async def ask_async(state: Path, command: Command, timeout: float = 5.0) -> Node
                 sock=connect_to_status(state), limit=LONGEST_LINE
             )
             try:
-                writer.write(encode_line(Request(command)))
+                writer.write(encode_line(Request(command, model)))
                 line = await reader.readline()
             finally:
                 writer.close()

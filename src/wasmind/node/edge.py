@@ -26,6 +26,7 @@ from wasmind.node.messages import (
     Start,
     Stats,
     ToEdge,
+    WantModel,
 )
 from wasmind.node.status import EdgeStatus
 from wasmind.node.watched import watched
@@ -51,12 +52,16 @@ class Edge:
         start: Start,
         snapshot: Callable[[], Snapshot],
         load: Callable[[LoadModel], Awaitable[LoadedModel]],
+        uses: Callable[[WantModel | Stats], None],
         logger: Logger,
     ) -> None:
-        """`snapshot` gives the newest one; `load` answers a function that brings a model's bytes."""
+        """`snapshot` gives the newest one; `load` answers a function that brings a model's bytes; `uses`
+        hears which models are used.
+        """
         self.start_message = start
         self._snapshot = snapshot
         self._load = load
+        self._uses = uses
         self._logger = logger.bind(edge=start.index)
         self._backoff = Backoff()
         self._child: Child | None = None
@@ -155,8 +160,9 @@ class Edge:
                 self.listening, self.notes = True, notes
             case Released(generation=generation):
                 self.released = generation
-            case Stats():
-                self._stats = message
+            case Stats() | WantModel():
+                self._stats = message if isinstance(message, Stats) else self._stats
+                self._uses(message)
                 return
             case Drained(cut=cut):
                 if cut:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wasmind.errors import NodeError
 from wasmind.node.edge import START_SECONDS, Edge
 from wasmind.node.listen import deafen, listen
-from wasmind.node.messages import LoadedModel, LoadModel, ModelState, Snapshot, Start
+from wasmind.node.messages import LoadedModel, LoadModel, ModelState, Snapshot, Start, Stats, WantModel
 from wasmind.node.status import EdgeStatus
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Edges:
         state: StateDir,
         snapshot: Callable[[], Snapshot],
         load: Callable[[LoadModel], Awaitable[LoadedModel]],
+        uses: Callable[[WantModel | Stats], None],
         logger: Logger,
     ) -> None:
         """Takes the port. Raises NodeError."""
@@ -51,6 +52,7 @@ class Edges:
                 ),
                 snapshot,
                 load,
+                uses,
                 logger,
             )
             for index, listener in enumerate(self._listeners)

@@ -6,13 +6,17 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
+from wasmind.errors import ModelNotFound, ModelUnavailable
+from wasmind.node.messages import Stats, WantModel
 from wasmind.node.models import ProcessModel, ServedModel
 from wasmind.node.plan import RemoteSpec
+from wasmind.node.residency import Residency
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
+    from wasmind.node.figures import LoadFigures
     from wasmind.node.messages import ModelEntry
     from wasmind.node.plan import ModelPlan
     from wasmind.telemetry.logs import Logger
@@ -21,26 +25,75 @@ if TYPE_CHECKING:
 class Fleet:
     """Models by id: the same file with the same settings is the same process, also after a reload."""
 
-    def __init__(self, run: Path, changed: Callable[[ServedModel], None], logger: Logger) -> None:
+    def __init__(
+        self,
+        run: Path,
+        changed: Callable[[ServedModel], None],
+        logger: Logger,
+        figures: LoadFigures | None = None,
+    ) -> None:
         """Sockets are made in `run`; `changed` hears of every change of a model's state."""
+        self.residency = Residency(figures=figures)
+        self._figures = figures
         self._run = run
         self._changed = changed
         self._logger = logger
         self._numbers = count()
         self.models: dict[str, ServedModel] = {}
 
-    def start(self, plans: Iterable[ModelPlan]) -> list[ServedModel]:
-        """Have all of `plans` served, starting what is new and reviving what was given up; returns those."""
+    def start(self, plans: Iterable[ModelPlan], urgent: Collection[str] = ()) -> list[ServedModel]:
+        """Have all of `plans` served, starting what is new and reviving what was given up; returns those.
+
+        What is loaded on first use waits for that, unless it is `urgent`.
+        """
         started = []
         for plan in plans:
             model = self.models.get(plan.id)
+            idle = model is None or model.given_up or model.entry.state == "unloaded"
             if model is None:
                 model = self.add(plan)
-            elif not model.given_up:
+            if not idle:
                 continue
-            model.start()
-            started.append(model)
+            if plan.at_start or plan.id in urgent:
+                model.start()
+                started.append(model)
+            else:
+                model.rest()
         return started
+
+    def heard(self, message: WantModel | Stats) -> None:
+        """An edge worker tells which models are used."""
+        if isinstance(message, Stats):
+            for id_, used in message.used.items():
+                if (model := self.models.get(id_)) is not None:
+                    model.used = max(model.used, used)
+        elif (model := self.models.get(message.id)) is not None:
+            if self._figures and model.entry.state == "unloaded":
+                self._figures.missed(model.plan)
+            model.want(message.tenant)
+
+    def find(self, name: str) -> ServedModel:
+        """The model that `name`, `name@3`, `name:stable` or an id means. Raises ModelNotFound."""
+        for model in self.models.values():
+            if name == model.plan.id or name in model.plan.names:
+                return model
+        known = ", ".join(sorted(model.plan.title for model in self.models.values())) or "none"
+        raise ModelNotFound(f"this node has no model {name!r}", cause=f"it has: {known}")
+
+    async def load(self, name: str) -> None:
+        """Have a model in memory. Raises ModelNotFound, and why it cannot be loaded."""
+        model = self.find(name)
+        if model.entry.state == "unloaded" or model.given_up:
+            model.start()
+        await model.settled()
+        if model.entry.state != "ready":
+            raise model.failure or ModelUnavailable(
+                f"the model {name!r} is {model.entry.state}", cause=model.entry.reason
+            )
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of memory until `load`, or the node reloads. Raises ModelNotFound."""
+        await self.find(name).unload("its operator unloaded it", on_use=False)
 
     def add(self, plan: ModelPlan) -> ServedModel:
         """A model that is not here yet, not started."""
@@ -51,7 +104,7 @@ class Fleet:
             model = RemoteModel(plan, plan.spec.kserve, self._changed, self._logger)
         else:
             path = self._run / f"m{next(self._numbers)}"
-            model = ProcessModel(plan, path, self._changed, self._logger)
+            model = ProcessModel(plan, path, self._changed, self._logger, self.residency)
         self.models[plan.id] = model
         return model
 

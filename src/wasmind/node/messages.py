@@ -7,8 +7,8 @@ sides are trusted, so a frame that cannot be read is a bug and raises NodeError.
 The order of a life: the edge says `Hello`; the supervisor answers `Start` and the first `Snapshot`; the
 edge answers `Applied` and, once it accepts connections, `Listening`. Later come `Snapshot` on a reload
 (answered by `Applied`, then by `Released` once no request runs on an older generation), `ModelState`
-whenever a model's state changes, `LoadModel` with its answer, and at the end `Drain`, answered by
-`Drained`. When the other end is closed, an edge drains and ends.
+whenever a model's state changes, `LoadModel` with its answer, `WantModel` for one that is not in memory, and
+at the end `Drain`, answered by `Drained`. When the other end is closed, an edge drains and ends.
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     alternative: Alternative | None = None
     retry_at: float | None = None
     """When the next restart is due, in Unix time."""
+    cache: int = 0
+    """Bytes of its answers that an edge worker may keep for each tenant."""
+    on_use: bool = True
+    """Whether an `unloaded` model is loaded when a function names it; else it waits for its operator."""
 
 
 class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +215,14 @@ class LoadModel(Message, frozen=True, kw_only=True):
     target: Target
 
 
+class WantModel(Message, frozen=True, kw_only=True):
+    """A function uses a model that is `unloaded`: have it loaded."""
+
+    id: str
+    tenant: str
+    """Whose function asks."""
+
+
 class Stats(Message, frozen=True, kw_only=True):
     """An edge's figures, each second while they change."""
 
@@ -221,6 +233,8 @@ class Stats(Message, frozen=True, kw_only=True):
     """Requests under way."""
     guests: int
     """Sandboxes alive."""
+    used: dict[str, float] = {}
+    """The models used since the last time by their ids, each with when: seconds of CLOCK_MONOTONIC."""
 
 
 class Drained(Message, frozen=True, kw_only=True):
@@ -230,7 +244,7 @@ class Drained(Message, frozen=True, kw_only=True):
 
 
 ToEdge: TypeAlias = Start | Snapshot | ModelState | LoadedModel | Drain
-FromEdge: TypeAlias = Hello | Applied | Listening | Released | LoadModel | Stats | Drained
+FromEdge: TypeAlias = Hello | Applied | Listening | Released | LoadModel | WantModel | Stats | Drained
 
 
 def encode(message: Message) -> bytes:

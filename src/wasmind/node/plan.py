@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from wasmind.nn.signature import Signature
 
 
+LOAD_ATTEMPTS = 5
+"""So many loads of a model in a row may fail, each later than the one before, until it is quarantined."""
+
+
 class RemoteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model that runs elsewhere, in the place of a process's `WorkerSpec`."""
 
@@ -57,6 +61,25 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     alternative: Alternative | None = None
     signature: Signature | None = None
     """What is known of it from an earlier run."""
+    version: int | None = None
+    names: tuple[str, ...] = ()
+    """What functions may call it, by the operator's policy."""
+    at_start: bool = True
+    """Whether it is loaded before anybody uses it."""
+    attempts: int = LOAD_ATTEMPTS
+    """So many loads in a row may fail before it is given up."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the version where it has versions."""
+        return self.name if self.version is None else f"{self.name}@{self.version}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        if isinstance(self.spec, RemoteSpec):
+            return 0
+        return sum(os.path.getsize(file.path) for file in self.spec.files if os.path.exists(file.path))
 
     @property
     def description(self) -> str:
@@ -68,7 +91,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
         elsewhere = self.spec.kserve if isinstance(self.spec, RemoteSpec) else None
         return ModelEntry(
             id=self.id,
-            name=self.name,
+            name=self.title,
             scope=self.scope,
             digest=self.digest,
             socket=socket,
@@ -82,6 +105,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
             shared_memory=int(self.settings.shared_memory),
             when_down="fail" if self.yields else self.settings.when_down,
             alternative=self.alternative,
+            cache=int(self.settings.cache),
         )
 
     @property
@@ -95,10 +119,26 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     node: NodeEntry
     dev: bool
+    model_memory: int | None = None
+    """Bytes that all models together may take."""
     models: tuple[ModelPlan, ...]
     functions: tuple[FunctionRecord, ...]
     grants: dict[str, str]
     """`ModelRecord.id` to `ModelPlan.id`."""
+
+    def replacing(self, before: Plan) -> frozenset[str]:
+        """The models that take another's place: a name of a function means them, and meant another before."""
+        meant = {
+            (function.tenant, function.name, name): before.grants[record]
+            for function in before.functions
+            for name, record in function.grants.items()
+        }
+        return frozenset(
+            self.grants[record]
+            for function in self.functions
+            for name, record in function.grants.items()
+            if meant.get((function.tenant, function.name, name), self.grants[record]) != self.grants[record]
+        )
 
     def users(self, id_: str) -> tuple[str, ...]:
         """The functions that may name a model."""
@@ -118,12 +158,14 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
     digests = Digests(state / "digests")
     catalog = read_catalog(config, digests)
     digests.save()
-    plans = {record.id: plan_model(record) for record in catalog.models.values()}
-    twins = tuple(_twin(record) for record in catalog.models.values() if record.config.in_both_places)
-    by_name = {name: plans[record.id] for name, record in catalog.models.items()}
-    models = (*(_with_alternative(plan, by_name, twins) for plan in plans.values()), *twins)
     node = config.node
+    lazy = node.model_memory is not None
+    plans = {record.id: plan_model(record, lazy=lazy) for record in catalog.models.values()}
+    twins = tuple(_twin(record) for record in catalog.models.values() if record.config.in_both_places)
+    by_name = {name: plans[record.id] for record in catalog.models.values() for name in record.names}
+    models = (*(_with_alternative(plan, by_name, twins) for plan in plans.values()), *twins)
     return Plan(
+        model_memory=None if node.model_memory is None else int(node.model_memory),
         node=NodeEntry(
             concurrency=node.concurrency,
             drain_ms=node.drain_ms,
@@ -140,9 +182,13 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
     )
 
 
-def plan_model(record: ModelRecord) -> ModelPlan:
-    """How a model is served: here, if it has files. Raises PackageMissing for a missing protocol."""
-    return _planned(record, _spec(record) if record.files else _remote_spec(record))
+def plan_model(record: ModelRecord, *, lazy: bool = False, attempts: int = LOAD_ATTEMPTS) -> ModelPlan:
+    """How a model is served: here, if it has files. Raises PackageMissing for a missing protocol.
+
+    `lazy` ones are loaded on first use, unless their settings say otherwise.
+    """
+    plan = _planned(record, _spec(record) if record.files else _remote_spec(record))
+    return msgspec.structs.replace(plan, at_start=_at_start(record.config, lazy=lazy), attempts=attempts)
 
 
 def plan_elsewhere(record: ModelRecord) -> ModelPlan:
@@ -152,8 +198,10 @@ def plan_elsewhere(record: ModelRecord) -> ModelPlan:
 
 def _twin(record: ModelRecord) -> ModelPlan:
     """The other place of a model that is in both."""
-    name = f"{record.name}@remote"
-    there = msgspec.structs.replace(record, name=name, digest=served_at(record.config.kserve), files=())
+    name = f"{record.title}@remote"
+    there = msgspec.structs.replace(
+        record, name=name, names=(name,), version=None, digest=served_at(record.config.kserve), files=()
+    )
     return plan_elsewhere(there)
 
 
@@ -164,7 +212,7 @@ def _with_alternative(
     settings = plan.settings
     after = settings.stand_in.after_ms if settings.stand_in is not None else None
     if settings.in_both_places:
-        (twin,) = (twin for twin in twins if (twin.scope, twin.name) == (plan.scope, f"{plan.name}@remote"))
+        (twin,) = (twin for twin in twins if (twin.scope, twin.name) == (plan.scope, f"{plan.title}@remote"))
         parallel = settings.instances * settings.batch.max_size
         found = Alternative(id=twin.id, after_ms=after, prefer=settings.prefer, parallel=parallel)
     elif settings.stand_in is not None and settings.stand_in.model is not None:
@@ -185,7 +233,15 @@ def _planned(record: ModelRecord, spec: WorkerSpec | RemoteSpec) -> ModelPlan:
         settings=record.config,
         labels=record.labels,
         card=record.card,
+        version=record.version,
+        names=record.names,
     )
+
+
+def _at_start(settings: Model, *, lazy: bool) -> bool:
+    if settings.load is None:
+        return settings.pin or settings.kserve is not None or settings.stand_in is not None or not lazy
+    return settings.load == "start"
 
 
 def _remote_spec(record: ModelRecord) -> RemoteSpec:

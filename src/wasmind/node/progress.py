@@ -66,11 +66,11 @@ class LoggedProgress:
         report = model.report
         if model.entry.state == "ready" and report:
             seconds = (report.load_ms + report.warm_up_ms) / 1000
-            self._logger.info("model ready", model=model.plan.name, runtime=report.runtime, seconds=seconds)
+            self._logger.info("model ready", model=model.plan.title, runtime=report.runtime, seconds=seconds)
             for note in report.notes:
-                self._logger.info(note, model=model.plan.name)
+                self._logger.info(note, model=model.plan.title)
         elif model.failure:
-            self._logger.error("model not ready", model=model.plan.name, **failure(model.failure))
+            self._logger.error("model not ready", model=model.plan.title, **failure(model.failure))
 
     def end(self) -> None:
         """Nothing more to say."""

@@ -17,7 +17,7 @@ import msgspec
 from wasmind.backends.oip.backend import OipBackend
 from wasmind.backends.oip.connect import connect
 from wasmind.catalog import labels
-from wasmind.errors import ConfigError, NnError, PackageMissing, WasmindError
+from wasmind.errors import ConfigError, NnError, PackageMissing, UnsupportedOperation, WasmindError
 from wasmind.node.status import ModelStatus
 from wasmind.node.watched import watched
 from wasmind.telemetry.logs import failure
@@ -49,6 +49,7 @@ class RemoteModel:
         self.failure: WasmindError | None = None
         """Why it was given up; a server that is away is none."""
         self.report: Ready | None = None
+        self.used = 0.0
         self._servers = settings.urls
         self._changed = changed
         self._logger = logger.bind(model=plan.name)
@@ -79,7 +80,21 @@ class RemoteModel:
         """Whether `stop` was called."""
         return self.entry.state == "stopped"
 
-    def start(self) -> None:
+    def want(self, tenant: str) -> None:
+        """Nothing is to be loaded here."""
+
+    def rest(self) -> None:
+        """Its servers are looked after all the same."""
+        self.start()
+
+    async def unload(self, reason: str, *, on_use: bool = True) -> None:
+        """Refused: it is its servers' to unload. Raises UnsupportedOperation."""
+        raise UnsupportedOperation(
+            f"the model {self.plan.title!r} is served elsewhere, so it takes no memory here",
+            remedy="unload it on its server",
+        )
+
+    def start(self, tenant: str | None = None) -> None:
         """Look after its servers until `stop`, or until it is given up."""
         self.failure = None
         self._settled.clear()
@@ -151,7 +166,9 @@ class RemoteModel:
         entry = self.entry
         return ModelStatus(
             id=entry.id,
-            name=entry.name,
+            name=self.plan.name,
+            version=self.plan.version,
+            names=self.plan.names,
             scope=entry.scope,
             digest=entry.digest,
             state=entry.state,

@@ -74,9 +74,9 @@ def model_problems(fleet: Fleet, ids: Iterable[str]) -> tuple[str, ...]:
     """
     models = (fleet.models[id_] for id_ in ids if id_ in fleet.models)
     return tuple(
-        f"the model {model.plan.name!r} is {model.entry.state}: {model.entry.reason}"
+        f"the model {model.plan.title!r} is {model.entry.state}: {model.entry.reason}"
         for model in models
-        if model.entry.state not in ("ready", "away")
+        if model.entry.state not in ("ready", "unloaded", "away")
     )
 
 
@@ -89,7 +89,7 @@ def _function(function: FunctionRecord) -> FunctionStatus:
         routes=function.routes,
         host=function.host,
         methods=function.methods,
-        models=tuple(function.grants),
+        models=function.models,
         limits=limits,
         allow_load=function.allow_load,
     )

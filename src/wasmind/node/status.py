@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-Command: TypeAlias = Literal["status", "reload", "drain", "stop"]
-"""`status` only asks; `reload` is SIGHUP's; `drain` stops accepting, `stop` is SIGTERM's: drain, then end."""
+Command: TypeAlias = Literal["status", "reload", "drain", "stop", "load", "unload"]
+"""`status` only asks; `reload` is SIGHUP's; `drain` stops accepting, `stop` is SIGTERM's: drain, then end.
+`load` answers once a model is in memory; `unload` takes it out of memory until `load`, or a reload."""
 Phase: TypeAlias = Literal["starting", "ready", "draining"]
 
 
@@ -28,6 +29,8 @@ class Request(msgspec.Struct, frozen=True):
     """One line to the node."""
 
     command: Command
+    model: str | None = None
+    """Which model to load or unload: `name`, `name@3`, `name:stable` or its id."""
 
 
 class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,10 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
+    version: int | None = None
+    """None: its model has no versions."""
+    names: tuple[str, ...] = ()
+    """All that mean it by the operator's policy: `classifier`, `classifier@3`, `classifier:stable`."""
     scope: str
     digest: str
     state: State
@@ -69,6 +76,11 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Which functions may name it."""
     card: ModelCard | None = None
     """What people should know of it."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the version where it has versions: `classifier@3`."""
+        return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
 class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,9 +153,9 @@ def decode_answer(line: bytes) -> NodeStatus:
 
 
 class StatusServer:
-    """Answers on the listening socket; `act` does what a command asks and tells how the node is."""
+    """Answers on the listening socket; `act` does what a request asks and tells how the node is."""
 
-    def __init__(self, act: Callable[[Command], Awaitable[NodeStatus]]) -> None:
+    def __init__(self, act: Callable[[Request], Awaitable[NodeStatus]]) -> None:
         self._act = act
         self._server: asyncio.Server | None = None
 
@@ -169,7 +181,7 @@ class StatusServer:
     async def _answer(self, line: bytes) -> Answer:
         try:
             request = msgspec.json.decode(line, type=Request)
-            return Answer(status=await self._act(request.command))
+            return Answer(status=await self._act(request))
         except msgspec.MsgspecError as error:
             return Answer(failure=Failure.of(NodeError("the request cannot be read", cause=str(error))))
         except WasmindError as error:

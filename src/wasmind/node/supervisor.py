@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from wasmind.node.models import ServedModel
     from wasmind.node.plan import ModelPlan, Plan
     from wasmind.node.progress import Progress
-    from wasmind.node.status import Command, Phase
+    from wasmind.node.status import Phase, Request
     from wasmind.telemetry.logs import Logger
 
 FLUSH_SECONDS = 1.0
@@ -89,16 +89,16 @@ class Supervisor:
         self._fetching = Fetching(progress)
         self._config = read()
         node = self._config.node
-        self._fleet = Fleet(state.run, self._model_changed, logger)
+        self._registry = Registry(state.metrics)
+        self._figures = NodeFigures(self._registry)
+        self._fleet = Fleet(state.run, self._model_changed, logger, self._figures.loads)
         self._uploads = Uploads(self._fleet)
         self._signatures = Signatures(state.path / "signatures")
         self._measured = Figures(state.path / "figures")
         count = node.workers or len(os.sched_getaffinity(0))
-        self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, logger)
+        self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, self._fleet.heard, logger)
         self._control = Control(node, state, logger)
         self._status_server = StatusServer(self._act)
-        self._registry = Registry(state.metrics)
-        self._figures = NodeFigures(self._registry)
         self._serving: Serving | None = None
         self._phase: Phase = "starting"
         self._began = time()
@@ -193,8 +193,10 @@ class Supervisor:
 
     async def _prepare(self, plan: Plan, generation: int) -> tuple[Serving, list[ServedModel]]:
         """Start the models that are new in `plan`, compile its functions meanwhile; returns those models."""
-        self._progress.begin([f.name for f in plan.functions], [m.name for m in plan.models])
-        started = self._fleet.start(self._with_signature(model) for model in plan.models)
+        self._fleet.residency.budget = plan.model_memory
+        replacing = plan.replacing(self._serving.plan) if self._serving else ()
+        started = self._fleet.start((self._with_signature(model) for model in plan.models), replacing)
+        self._progress.begin([f.name for f in plan.functions], [model.plan.title for model in started])
         try:
             functions = await compile_functions(plan, self._state.cache, self._progress.function)
         except BaseException:
@@ -321,8 +323,12 @@ class Supervisor:
 
     # --- what is said of it ---------------------------------------------------------------------------------
 
-    async def _act(self, command: Command) -> NodeStatus:
-        match command:
+    async def _act(self, request: Request) -> NodeStatus:
+        match request.command:
+            case "load":
+                await self._fleet.load(request.model or "")
+            case "unload":
+                await self._fleet.unload(request.model or "")
             case "reload":
                 await self.reload()
             case "drain":
@@ -374,6 +380,8 @@ class Supervisor:
 
     async def _write_figures(self) -> None:
         while True:
+            self._figures.loads.used.value = self._fleet.residency.used
+            self._figures.loads.budget.value = self._fleet.residency.budget or 0
             self._figures.update(
                 model_statuses(self._fleet, None),
                 self._edges.status(),

@@ -1,13 +1,12 @@
 """Models that functions bring as bytes: one process per tenant and model, however many requests bring it.
 
 Loading costs a process and a core for a while, so a tenant that cycles through models could take the node
-from its neighbours. Each tenant may load so many, and no more than half of the cores load at once.
+from its neighbours. Each tenant may load so many, one at a time (`node.residency`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -63,13 +62,12 @@ class Uploads:
         self._digests = Digests()
         self._by_tenant: dict[str, dict[str, ServedModel]] = {}
         self._budgets: dict[str, LoadBudget] = {}
-        self._loading = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0)) // 2))
 
     async def load(self, message: LoadModel) -> LoadedModel:
         """Have the model served, and answer once it is, or say why it is not."""
         try:
             model = await self._served(message)
-            if model.entry.state == "ready":
+            if model.entry.state in ("ready", "unloaded"):
                 return LoadedModel(request=message.request, model=model.entry)
             error = model.failure or ModelUnavailable("the model was stopped while it was loaded")
         except WasmindError as refused:
@@ -82,22 +80,16 @@ class Uploads:
             path=Path(message.path), encoding=message.encoding, target=message.target, scope=message.tenant
         )
         record = await asyncio.to_thread(read_model, message.digest[:16], settings, self._digests)
-        plan = plan_model(record)
+        plan = plan_model(record, attempts=1)
         known = self._by_tenant.setdefault(message.tenant, {})
-        if plan.id not in known:
+        if plan.id not in known or known[plan.id].stopped:
             self._budgets.setdefault(message.tenant, LoadBudget()).spend()
             known[plan.id] = self._fleet.add(plan)
             self._end_oldest(known)
-            watched(self._start(known[plan.id]))
+            known[plan.id].start(message.tenant)
         model = known[plan.id]
         await model.settled()
         return model
-
-    async def _start(self, model: ServedModel) -> None:
-        async with self._loading:
-            if not model.stopped:
-                model.start()
-            await model.settled()
 
     def _end_oldest(self, known: dict[str, ServedModel]) -> None:
         while len(known) > MODELS_PER_TENANT:

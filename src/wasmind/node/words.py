@@ -8,9 +8,12 @@ import msgspec
 
 from wasmind.errors import NodeError, WasmindError
 
-State: TypeAlias = Literal["loading", "ready", "restarting", "away", "quarantined", "failed", "stopped"]
-"""A model's state. `restarting` comes back by itself, as does `away` (a server elsewhere does not answer);
-`quarantined` and `failed` wait for a reload."""
+State: TypeAlias = Literal[
+    "loading", "ready", "unloaded", "restarting", "away", "quarantined", "failed", "stopped"
+]
+"""A model's state. `unloaded` is loaded when it is next used, or when its operator says so. `restarting`
+comes back by itself, as does `away` (a server elsewhere does not answer); `failed` may be tried again;
+`quarantined` waits for a reload."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from wasmind.worker.call import Call, company
 from wasmind.worker.connection import BrokenConnectionError, Connection
+from wasmind.worker.spec import LEAVE
 from wasmind.worker.watch import Watch, die
 from wasmind.worker.wire import CANCELLED, Fetch, Hello, Infer
 
@@ -56,6 +57,7 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._leading = threading.Lock()
         self._ending = False
+        self._leaving = False
         self._watch = Watch(runners, run_limit_ms, self._read_aside)
         self._threads = [
             threading.Thread(target=self._work, args=(runner,), name=f"instance-{index}")
@@ -102,16 +104,22 @@ class Server:
         queue = self._queue
         while True:
             due = queue.due()
-            if due is None and self._ending and not self._is_owed():
+            if due is None and self._is_over():
                 return []
             self._read(due / 1e9 if due is not None else _LAST_CALLS if self._ending else _FOREVER)
             calls = queue.take()
             if calls:
                 return calls
 
-    def _is_owed(self) -> bool:
-        """Whether an edge waits for an answer, or has outputs to fetch."""
-        return any(connection.calls for connection in self._connections.values())
+    def _is_over(self) -> bool:
+        """Whether it is to end, and no edge waits for an answer, has outputs to fetch, or, where each is to
+        leave by itself, is still connected.
+        """
+        if not self._ending:
+            return False
+        if self._leaving:
+            return not self._connections
+        return not any(connection.calls for connection in self._connections.values())
 
     def _read_aside(self) -> None:
         """Read frames while every thread runs, so that a cancellation reaches a run under way."""
@@ -141,12 +149,16 @@ class Server:
         self._epoll.register(connection.fd, select.EPOLLIN)
 
     def _obey(self) -> None:
-        """The parent says one thing only: end. When it is gone, nobody needs the answers."""
-        if not self._control.recv(64):
+        """The parent says: end, or: leave, and then it may say: end. If it is gone, nobody needs answers."""
+        word = self._control.recv(64)
+        if not word:
             os._exit(0)  # other threads may be in the middle of a run
-        self._ending = True
-        self._epoll.unregister(self._listener)
-        self._epoll.unregister(self._control)
+        if not self._ending:
+            self._ending = True
+            self._epoll.unregister(self._listener)
+        self._leaving = word == LEAVE
+        if not self._leaving:
+            self._epoll.unregister(self._control)
 
     def _watch_for_room(self, connection: Connection, wanted: bool) -> None:
         self._epoll.modify(connection.fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))

@@ -17,7 +17,7 @@ import msgspec
 
 from wasmind.errors import InvalidEncoding, ModelLoadFailed, NnError, UnsupportedOperation
 from wasmind.worker.lines import Lines
-from wasmind.worker.spec import MAX_REPORT, LoadFailed, Ready, Report
+from wasmind.worker.spec import END, LEAVE, MAX_REPORT, LoadFailed, Ready, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,11 +154,18 @@ class WorkerProcess:
 
     async def stop(self, drain_s: float = 10.0) -> Death:
         """Let it answer what it has accepted, for so long; then end it."""
+        return await self._end(END, drain_s)
+
+    async def leave(self, drain_s: float) -> Death:
+        """Let it serve those who are connected until each has left, for so long; then end it."""
+        return await self._end(LEAVE, drain_s)
+
+    async def _end(self, word: bytes, drain_s: float) -> Death:
         self._stopping = True
         if not self._report.done():
             self.kill("stopped while loading")
         with contextlib.suppress(OSError):
-            self._control.send(b"end")
+            self._control.send(word)
         try:
             return await asyncio.wait_for(self.wait(), drain_s)
         except TimeoutError:

@@ -13,6 +13,10 @@ from wasmind.nn.signature import Signature
 MAX_REPORT = 8 << 20
 """The largest report a worker may make, in bytes: a signature of thousands of tensors fits."""
 
+END, LEAVE = b"end", b"leave"
+"""What a worker is told at last: to answer what it has accepted and end, or to serve the edges that are
+connected until each has left."""
+
 Confining: TypeAlias = Literal["required", "best-effort"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 import stamina
@@ -11,6 +11,7 @@ import stamina
 from wasmind.catalog.storage.manifest import Manifest, StoredFile, plain_digest
 from wasmind.catalog.storage.place import opened
 from wasmind.catalog.storage.store import Store, read_directory
+from wasmind.config import Model, Version
 from wasmind.errors import ModelLoadFailed, StorageFailed, WasmindError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wasmind.catalog.storage.place import Place
-    from wasmind.config import Config, Model, Storage
+    from wasmind.config import Config, Storage
 
 AT_ONCE = 4
 """Models that are fetched at the same time."""
@@ -112,30 +113,50 @@ def push(path: Path, uri: str, settings: Mapping[str, Storage]) -> tuple[str, Ma
         return place.write(manifest, files), manifest
 
 
+Kept = TypeVar("Kept", Model, Version)
+
+
 def localized(config: Config, store: Store, transfer: Transfer | None = None) -> Config:
     """The configuration with every model's `source` in the store, and its `path` there.
 
     Raises the first error, once all transfers have ended; what came stays.
     """
-    models = {name: model for name, model in config.models.items() if model.source}
-    if not models:
+    each: list[Model | Version] = []
+    for model in config.models.values():
+        each += (model, *model.versions.values())
+    if not any(one.source for one in each):
         return config
     told = transfer or Silent()
 
-    def bring(name: str, model: Model) -> Model:
-        assert model.source is not None
+    def bring(name: str, one: Kept) -> Kept:
+        if one.source is None:
+            return one
         try:
-            path = fetch(model.source, model.digest, config.storage, store, told)
+            path = fetch(one.source, one.digest, config.storage, store, told)
         except WasmindError as error:
             raise type(error)(
                 f"models.{name}: {error.message}", cause=error.cause, remedy=error.remedy
             ) from error
-        return msgspec.structs.replace(model, path=path)
+        return msgspec.structs.replace(one, path=path)
 
     with ThreadPoolExecutor(AT_ONCE, "fetch") as pool:
-        waiting = {name: pool.submit(bring, name, model) for name, model in models.items()}
-    brought = {name: future.result() for name, future in waiting.items()}
-    return msgspec.structs.replace(config, models={**config.models, **brought})
+        waiting = {
+            name: (
+                pool.submit(bring, name, model),
+                {
+                    number: pool.submit(bring, f"{name}@{number}", version)
+                    for number, version in model.versions.items()
+                },
+            )
+            for name, model in config.models.items()
+        }
+    brought = {
+        name: msgspec.structs.replace(
+            whole.result(), versions={number: future.result() for number, future in versions.items()}
+        )
+        for name, (whole, versions) in waiting.items()
+    }
+    return msgspec.structs.replace(config, models=brought)
 
 
 def _manifest(place: Place, uri: str, pinned: str | None) -> Manifest:
