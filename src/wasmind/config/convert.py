@@ -37,6 +37,8 @@ class Image(Section, frozen=True):
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     layout: Literal["NHWC", "NCHW", "HWC", "CHW"] | None = None
     """Where the model's channels are, if its dimensions do not tell."""
+    fast: bool = False
+    """Decode a JPEG at a half, a quarter or an eighth of its size, where that leaves twice what is wanted."""
     upright: bool = True
     """Turn it as its EXIF orientation says."""
     max_pixels: _Count = 25_000_000

@@ -179,6 +179,26 @@ def test_one_line_of_pixels_is_an_image_too() -> None:
     assert "too long" in refusal(encoded(picture(16_000, 1), "PNG"), shorter_side=256)
 
 
+def test_a_large_jpeg_is_decoded_small_if_asked_for() -> None:
+    data = encoded(picture(1600, 1200).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG", quality=95)
+    inner = spec(1, 64, 64, 3)
+    slow, fast = decoded(data, inner), decoded(data, inner, fast=True)
+    opened = Image.open(io.BytesIO(data))
+    opened.draft("RGB", (128, 128))
+    assert opened.size == (200, 150), "an eighth"
+    side = 150.0
+    wanted = opened.convert("RGB").resize(
+        (64, 64), Image.Resampling.BICUBIC, box=(25.0, 0.0, 25.0 + side, side)
+    )
+    assert np.array_equal(fast[0], np.asarray(wanted))
+    assert np.abs(fast.astype(int) - slow).mean() < 4
+    assert np.array_equal(
+        decoded(data, spec(1, 800, 800, 3), fast=True), decoded(data, spec(1, 800, 800, 3))
+    ), "nothing is decoded smaller than twice what is wanted"
+    small = encoded(picture(90, 60), "PNG")
+    assert np.array_equal(decoded(small, inner, fast=True), decoded(small, inner))
+
+
 # --- what is no image, or too much of one -------------------------------------------------------------------
 
 

@@ -133,6 +133,8 @@ def _pixels(data: bytes, step: Step, size: tuple[int, int], name: str) -> np.nda
     kind = _checked(data, step, name)
     with Image.open(io.BytesIO(data), formats=(kind,)) as opened:
         _check_size(*opened.size, step, name)
+        if step.fast:
+            opened.draft(None, _enough(step, size))
         found = ImageOps.exif_transpose(opened) if step.upright else opened
         found = found.convert("L" if step.colour == "grey" else "RGB")
     return np.asarray(_resized(found, step, size))
@@ -169,6 +171,12 @@ def _check_size(width: int, height: int, step: Step, name: str) -> None:
             f'input "{name}": an image of {width} x {height} pixels; at most {step.max_pixels} are decoded',
             remedy="send a smaller image, or raise image.max_pixels in the model's configuration",
         )
+
+
+def _enough(step: Step, size: tuple[int, int]) -> tuple[int, int]:
+    """The size that a decoder may not go below: twice what is wanted, whichever way the image lies."""
+    longest = max(step.shorter_side or 0, int(max(size) / step.keep) + 1)
+    return 2 * longest, 2 * longest
 
 
 def _resized(found: Image.Image, step: Step, size: tuple[int, int]) -> Image.Image:
