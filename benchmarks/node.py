@@ -55,19 +55,7 @@ def prepare() -> None:
     """Build the functions and models to measure, once."""
     BUILD.mkdir(parents=True, exist_ok=True)
     for name, source in _SOURCES.items():
-        zig = [
-            sys.executable,
-            "-m",
-            "ziglang",
-            "cc",
-            "-target",
-            "wasm32-wasi",
-            "-O2",
-            "-s",
-            "-Wl,-z,stack-size=65536",
-        ]
-        out = ["-I", str(ROOT / "guests" / "c"), str(source), "-o", str(BUILD / f"{name}.wasm")]
-        subprocess.run([*zig, *out], check=True)
+        command(source, BUILD / f"{name}.wasm")
     shutil.copy(ROOT / "examples" / "double" / "linear.onnx", BUILD)
     from wasmind.demo import prepare as demo
 
@@ -76,11 +64,25 @@ def prepare() -> None:
     shutil.copy(demo.MODULE, BUILD / "classify.wasm")
 
 
+def command(source: Path, out: Path) -> None:
+    """Build a C program into a WASI command."""
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O2", "-s"]
+    words = ["-Wl,-z,stack-size=65536", "-I", str(ROOT / "guests" / "c"), str(source), "-o", str(out)]
+    subprocess.run([*zig, *words], check=True)
+
+
 @contextlib.contextmanager
 def serve(workers: int = 2) -> Iterator[str]:
     """Serve `hello`, `infer` and `classify` until the block ends; yields the functions' base URL."""
+    with serve_configuration(CONFIG, workers) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serve_configuration(text: str, workers: int = 2) -> Iterator[str]:
+    """Serve a configuration whose files are in BUILD; `{workers}`, `{port}` and `{api}` are filled in."""
     port, api = free_port(), free_port()
-    (BUILD / "wasmind.toml").write_text(CONFIG.format(workers=workers, port=port, api=api))
+    (BUILD / "wasmind.toml").write_text(text.format(workers=workers, port=port, api=api))
     log = (BUILD / "node.log").open("wb")
     words = [sys.executable, "-m", "wasmind", "serve", "-c", str(BUILD / "wasmind.toml")]
     process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)

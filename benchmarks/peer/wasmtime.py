@@ -54,18 +54,17 @@ def _run(*command: str | Path, **options: object) -> None:
     subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
 
 
-def guest(name: str) -> Path:
-    """Build `name`.c into a component and precompile it; returns the precompiled file."""
+def component(name: str) -> Path:
+    """Build `name`.c into a component."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    compiled = BUILD / f"{name}.cwasm"
+    core, embedded, made = (BUILD / f"{name}.{kind}.wasm" for kind in ("core", "embedded", "component"))
     source = HERE / f"{name}.c"
-    if compiled.exists() and compiled.stat().st_mtime > source.stat().st_mtime:
-        return compiled
+    if made.exists() and made.stat().st_mtime > source.stat().st_mtime:
+        return made
     wit = BUILD / "wit"
     shutil.rmtree(wit, ignore_errors=True)
     shutil.copytree(HERE / "wit", wit)
     shutil.copytree(ROOT / "tests" / "data" / "wit" / "deps", wit / "deps")
-    core, embedded, component = (BUILD / f"{name}.{kind}.wasm" for kind in ("core", "embedded", "component"))
     zig = (
         sys.executable,
         "-m",
@@ -76,10 +75,18 @@ def guest(name: str) -> Path:
         "-nostdlib",
         "-Wl,--no-entry",
     )
+    world = "hello" if name == "hello" else "infer"
     _run(*zig, "-O2", "-s", source, "-o", core)
-    _run(wasm_tools(), "component", "embed", wit, "-w", name, core, "-o", embedded)
-    _run(wasm_tools(), "component", "new", embedded, "-o", component)
-    _run(binary(), "compile", *_features(nn=name == "infer"), component, "-o", compiled)
+    _run(wasm_tools(), "component", "embed", wit, "-w", world, core, "-o", embedded)
+    _run(wasm_tools(), "component", "new", embedded, "-o", made)
+    return made
+
+
+def precompiled(program: Path, *, nn: bool) -> Path:
+    """Compile a component ahead; returns the compiled file."""
+    compiled = BUILD / f"{program.stem}.cwasm"
+    if not compiled.exists() or compiled.stat().st_mtime < program.stat().st_mtime:
+        _run(binary(), "compile", *_features(nn=nn), program, "-o", compiled)
     return compiled
 
 
@@ -113,17 +120,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextlib.contextmanager
-def serve(name: str, *options: str) -> Iterator[str]:
+def serve(name: str, *options: str) -> contextlib.AbstractContextManager[str]:
     """Serve the guest `name` ("hello" or "infer") until the block ends; yields its URL."""
+    return serve_component(component(name), *options, nn=name == "infer")
+
+
+@contextlib.contextmanager
+def serve_component(program: Path, *options: str, nn: bool) -> Iterator[str]:
+    """Serve a component until the block ends; yields its URL. With `nn` it may use the model "linear"."""
     port, extra, environment = free_port(), [], dict(os.environ)
-    if name == "infer":
+    if nn:
         libraries, model = openvino()
         extra = ["-S", f"nn-graph=openvino::{model}"]
         environment["LD_LIBRARY_PATH"] = str(libraries)
     command = [binary(), "serve", "--allow-precompiled", "--addr", f"127.0.0.1:{port}"]
-    command += [*_features(nn=name == "infer"), *extra, *options, guest(name)]
-    log = (BUILD / f"{name}.log").open("wb")
+    command += [*_features(nn=nn), *extra, *options, precompiled(program, nn=nn)]
+    log = (BUILD / f"{program.stem}.log").open("wb")
     process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, env=environment)
     try:
         _wait_for(port, process)
