@@ -113,6 +113,10 @@ class Guest(Generic[Host]):
         if name and context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
             moves = self._engine.room.profile.moves
             self.memory.attach(context, at + MEMORY + ffi.EXTERN_OFFSET, moves, self)
+            if self.program.pages.ready:
+                began = perf_counter_ns()
+                self.program.pages.populate(self.memory.address)
+                self.figures.cpu_ns += perf_counter_ns() - began
 
     def _open(self) -> tuple[Scratch, Tier]:
         """Make the store, in which instances are made."""
@@ -284,6 +288,8 @@ class Guest(Generic[Host]):
             if self._future:
                 ffi.future_delete(self._future)
                 self._future = 0
+            elif self.program.pages.learning and self.memory.size:
+                self.program.pages.learn(self.memory.address)
             self.memory.refresh()
             self.figures.memory_peak = self.memory.size
             self.memory.detach()

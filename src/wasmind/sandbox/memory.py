@@ -63,6 +63,11 @@ class Memory:
         return self._moves
 
     @property
+    def address(self) -> int:
+        """Where it lies in this process, or lay when last asked for; 0 when there is none."""
+        return ffi.memory_data(self._context, self._handle) if self._view else 0
+
+    @property
     def buffer(self) -> memoryview:
         """All of it as it lay when last asked for: for those who check every pointer themselves."""
         return self._view

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wasmind.errors import ProgramError, UnknownImport
 from wasmind.sandbox import ffi
 from wasmind.sandbox.imports import check_imports, provided
+from wasmind.sandbox.pages import Pages
 from wasmind.sandbox.scratch import MOST_VALUES
 from wasmind.sandbox.trap import explain_error
 from wasmind.sandbox.values import Kind, Scalar, Signature, checked_layout, raw_layout
@@ -66,6 +67,7 @@ class Program:
         """How many memories share what a guest may use; Wasmtime limits each."""
         self.memory_least = max(artifact.outline.memories, default=0) * self.memories
         self.table_least = max(artifact.outline.tables, default=0)
+        self.pages = Pages(self.memory_least if self.memories == 1 and self.memory_name else 0)
         self._linked = linked  # keeps the callbacks alive
 
     @classmethod
@@ -89,6 +91,7 @@ class Program:
 
     def close(self) -> None:
         """Free it. Guests that run it are closed first."""
+        self.pages.close()
         while self.pointers:
             ffi.instance_pre_delete(self.pointers.pop())
 
