@@ -130,6 +130,18 @@ class RequestError(WasmindError):
     code, title, status = "request-invalid", "Invalid request", 400
 
 
+class TokenRefused(RequestError):
+    """The request has no token, or one that nobody was given."""
+
+    code, title, status = "token-refused", "No valid token", 401
+
+
+class NotAllowed(RequestError):
+    """Whoever asks is known, and may not do this."""
+
+    code, title, status = "not-allowed", "Not allowed", 403
+
+
 class RouteNotFound(RequestError):
     """No function is routed at this host and path."""
 

@@ -26,6 +26,8 @@ SECTIONS = {
     "storage.PREFIX": config.Storage,
     "functions.NAME": config.Function,
     "functions.NAME.limits": config.Limits,
+    "tenants.NAME": config.Tenant,
+    "inference": config.Inference,
 }
 STEPS = {
     "image": convert.Image,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from wasmind.telemetry.figures import EdgeFigures
+from wasmind.telemetry.figures import EdgeFigures, OipFigures
 from wasmind.telemetry.metrics import Registry, merged
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text()
@@ -26,6 +26,7 @@ def test_every_metric_is_listed_with_its_labels(tmp_path: Path) -> None:
     server.ended("success")
     alternative = figures.elsewhere.alternative("m", "shared", "n")
     alternative.stood_in("down")
+    OipFigures(registry).meter("t", "m", "rest").ended("success", 0.1)
     registry.close()
     actual = {}
     for family in text_string_to_metric_families(merged(tmp_path).decode()):

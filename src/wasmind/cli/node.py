@@ -51,6 +51,8 @@ def _show(found: NodeStatus) -> None:
 
     say(f"wasmind {found.version}, process {found.pid}, {found.phase}, up {time() - found.started:.0f} s")
     say(f"functions at {found.functions_url}, API at {found.api_url}, generation {found.generation}")
+    if found.inference_url is not None:
+        say(f"inference at {found.inference_url}, by gRPC at {found.inference_grpc}")
     for problem in found.problems:
         say(f"problem: {problem}")
     if found.reload_failure:

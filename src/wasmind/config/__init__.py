@@ -17,6 +17,7 @@ from wasmind.config.node import Node, Ports
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
 from wasmind.config.storage import OBJECT_SCHEMES, Storage
+from wasmind.config.tenant import Inference, Tenant
 
 __all__ = [
     "BACKEND",
@@ -30,6 +31,7 @@ __all__ = [
     "Encoding",
     "Example",
     "Function",
+    "Inference",
     "KServe",
     "Limits",
     "Model",
@@ -43,6 +45,7 @@ __all__ = [
     "Step",
     "Storage",
     "Target",
+    "Tenant",
     "Version",
     "example_beside",
     "load",

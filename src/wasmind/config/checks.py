@@ -43,6 +43,10 @@ def problems(config: Config) -> Iterator[str]:
             f"models.{name}.stand_in: {problem}" for problem in _bad_stand_in(name, model, config.models)
         )
     yield from _bad_routes(config.functions)
+    yield from _bad_names("tenants", config.tenants, NAME, "a-z 0-9 . _ -")
+    for name, tenant in config.tenants.items():
+        if tenant.concurrency < 1:
+            yield f"tenants.{name}: `concurrency` is at least 1"
     for name, function in config.functions.items():
         granted = [versions.Reference.parse(reference).model for reference in function.models]
         for reference in function.models:

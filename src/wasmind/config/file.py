@@ -16,6 +16,7 @@ from wasmind.config.node import Node
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
 from wasmind.config.storage import Storage
+from wasmind.config.tenant import Inference, Tenant
 from wasmind.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=Section)
@@ -29,6 +30,8 @@ class Config(Section, frozen=True):
     functions: dict[str, Function] = {}
     storage: dict[str, Storage] = {}
     """How the places of models are reached, by how their URIs begin."""
+    tenants: dict[str, Tenant] = {}
+    inference: Inference = Inference()
     preload: list[str] = []
     """More models, told as to other hosts (see `preloaded`). Reading the file moves them into `models`."""
 
@@ -139,6 +142,7 @@ def _resolved(config: Config, base: Path) -> Config:
         models={n: model(m) for n, m in config.models.items()},
         functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
         storage={at: replaced(s, secrets=within(s.secrets)) for at, s in config.storage.items()},
+        tenants={n: replaced(t, tokens_file=within(t.tokens_file)) for n, t in config.tenants.items()},
         preload=[],
     )
 

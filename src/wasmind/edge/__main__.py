@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from wasmind.edge.main import main
+from wasmind.edge.serving import Serving
+from wasmind.node.process import serve
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(serve(int(sys.argv[1]), Serving))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from wasmind.edge.admission import Admission
 from wasmind.edge.app import App
 from wasmind.edge.deployment import Deployment
+from wasmind.httpd.drain import drain
 from wasmind.httpd.server import HttpServer
 from wasmind.models.loads import Loads
 from wasmind.models.node import NodeModels
-from wasmind.node.messages import FromEdge, Released, Stats, WantModel
+from wasmind.node.messages import FromEdge, LoadedModel, ModelState, Released, Stats, WantModel
 from wasmind.sandbox import Engine
 from wasmind.telemetry import logs
 from wasmind.telemetry.figures import EdgeFigures
@@ -22,18 +23,10 @@ from wasmind.telemetry.metrics import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasmind.node.messages import NodeEntry, Snapshot, Start
+    from wasmind.node.messages import Managed, Snapshot, Start
 
 FIGURES_S = 1.0
 """How often figures are written for whoever scrapes them, and told to the supervisor."""
-LINGER_S = 0.1
-"""While draining: so long each answer asks its client to close, before idle connections are closed."""
-SILENT_S = 1.0
-"""While draining: so long, once nothing runs, connections are waited for that have not sent a whole head."""
-CUT_S = 1.0
-"""How long a request that is ended may take to tell its client."""
-POLL_S = 0.02
-"""How often a drain looks."""
 SPARE_CONNECTIONS = 1024
 """Connections beyond the requests at once: idle ones, and those that are told 503."""
 
@@ -65,49 +58,32 @@ class Serving:
         self._told: Stats | None = None
         self._ticking: asyncio.Task[None] | None = None
 
-    async def open(self) -> bool:
-        """Accept connections from now on; whether it did not before."""
+    async def open(self) -> tuple[str, ...] | None:
+        """Accept connections from now on: what the engine lacks on this machine; None if it did so before."""
         if self._ticking is not None:
-            return False
+            return None
         await self._server.start()
         self._ticking = asyncio.create_task(self._tick())
-        return True
+        return tuple(self.engine.notes)
 
-    def limit(self, node: NodeEntry) -> None:
-        """Take the limits of a newer snapshot."""
+    async def apply(self, snapshot: Snapshot) -> None:
+        """Serve this snapshot from now on. Raises ProgramError; then nothing has changed."""
+        await self.deployment.apply(snapshot)
+        self._node = node = snapshot.node
         self.admission.node.limit = node.concurrency
-        self._node = node
+
+    def take(self, message: ModelState | LoadedModel | Managed) -> None:
+        """The supervisor tells something."""
+        if isinstance(message, ModelState):
+            self.models.update(message.model)
+        elif isinstance(message, LoadedModel):
+            self.loads.answered(message)
 
     async def drain(self, deadline_ms: float | None) -> int:
-        """Finish what was accepted and free everything; how many requests the deadline cut.
-
-        First every answer asks its client to close the connection, so that who sends at this moment meets no
-        closed one; then the queue of the listening socket is emptied and idle connections are closed.
-        """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
-        self._server.close_connections()
-        await asyncio.sleep(min(LINGER_S, max(0.0, ends - loop.time())))
-        self._server.stop()
-        quiet = 0.0
-        while (self._server.open or self._server.running) and quiet < SILENT_S and loop.time() < ends:
-            await asyncio.sleep(POLL_S)
-            quiet = 0.0 if self._server.running else quiet + POLL_S
-        cut = await self._cut()
-        self._server.abort()
-        await self._server.wait()
+        """Finish what was accepted and free everything; how many requests the deadline cut."""
+        cut = await drain(self._server, (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000)
         await self._close()
         return cut
-
-    async def _cut(self) -> int:
-        """End what still runs, and give it a moment to tell its clients; how many requests that were."""
-        left = self._server.running
-        self._server.cut()
-        for _ in range(int(CUT_S / POLL_S)):
-            if not self._server.running:
-                break
-            await asyncio.sleep(POLL_S)
-        return len(left)
 
     async def _close(self) -> None:
         if self._ticking is not None:

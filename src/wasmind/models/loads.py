@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmind.node.messages import FunctionEntry, ModelEntry
-    from wasmind.telemetry.figures import EdgeFigures
+    from wasmind.telemetry.figures import ModelFigures
 
 REMEMBERED_S = 5.0
 """How long a refusal is given again before the supervisor is asked anew: loading costs a process."""
@@ -44,7 +44,7 @@ class Loads:
     """The models from bytes that this process knows, and the questions to the supervisor that are open."""
 
     def __init__(
-        self, directory: Path, ask: Callable[[LoadModel | WantModel], object], figures: EdgeFigures
+        self, directory: Path, ask: Callable[[LoadModel | WantModel], object], figures: ModelFigures
     ) -> None:
         """`directory` keeps the files; `ask` sends something to the supervisor."""
         self._figures = figures

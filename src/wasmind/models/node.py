@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wasmind.models.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry
-    from wasmind.telemetry.figures import EdgeFigures
+    from wasmind.telemetry.figures import ModelFigures
 
 
 class FunctionModels:
@@ -65,7 +65,7 @@ class NodeModels:
     def __init__(
         self,
         loads: Loads,
-        figures: EdgeFigures,
+        figures: ModelFigures,
         want: Callable[[str, str], object] = nobody,
     ) -> None:
         """`want` hears the id of a model that is unloaded, and the tenant that uses it."""
@@ -100,6 +100,10 @@ class NodeModels:
         """The models used since the last time, each with when, in seconds of CLOCK_MONOTONIC."""
         found = {id_: used for id_, served in self._served.items() if (used := served.used()) is not None}
         return found | self._loads.used()
+
+    def served(self, id_: str) -> ServedModel:
+        """A model of the newest snapshot by its id."""
+        return self._served[id_]
 
     def granted(self, function: FunctionEntry) -> FunctionModels:
         """What a function may name."""

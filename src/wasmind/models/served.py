@@ -154,7 +154,8 @@ class ServedModel:
         backend = self._process or self._remote
         assert backend is not None
         self._metered = MeteredBackend(backend, self._meter)
-        return Graph(self.entry.name, self._metered, self.entry.deadline_ms / 1000)
+        entry = self.entry
+        return Graph(entry.name, self._metered, entry.deadline_ms / 1000, entry.labels)
 
     def unavailable(self) -> ModelUnavailable:
         """Why it cannot be used, for people."""

@@ -13,13 +13,17 @@ from wasmind.nn.signature import Signature
 class Graph:
     """A model that is ready to be computed, with the backend that the operator chose for it."""
 
-    __slots__ = ("_signature", "backend", "deadline", "name")
+    __slots__ = ("_signature", "backend", "deadline", "labels", "name")
 
-    def __init__(self, name: str, backend: Backend, deadline: float = 30.0) -> None:
+    def __init__(
+        self, name: str, backend: Backend, deadline: float = 30.0, labels: tuple[str, ...] = ()
+    ) -> None:
         """`deadline` is in seconds: the longest an inference may take, waiting included."""
         self.name = name
         self.backend = backend
         self.deadline = deadline
+        self.labels = labels
+        """What the classes of its outputs are called, if the operator said."""
         self._signature: Signature | None = None
 
     @property

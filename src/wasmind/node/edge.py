@@ -20,6 +20,8 @@ from wasmind.node.messages import (
     Listening,
     LoadedModel,
     LoadModel,
+    Managed,
+    ManageModel,
     ModelState,
     Released,
     Snapshot,
@@ -54,14 +56,24 @@ class Edge:
         load: Callable[[LoadModel], Awaitable[LoadedModel]],
         uses: Callable[[WantModel | Stats], None],
         logger: Logger,
+        *,
+        module: str = "wasmind.edge",
+        kind: str = "edge worker",
+        manage: Callable[[ManageModel], Awaitable[Managed]] | None = None,
     ) -> None:
         """`snapshot` gives the newest one; `load` answers a function that brings a model's bytes; `uses`
         hears which models are used.
+
+        `module` is what its process runs, `kind` what it is called to people; `manage` answers a process that
+        may load and unload models.
         """
         self.start_message = start
         self._snapshot = snapshot
         self._load = load
         self._uses = uses
+        self._manage = manage
+        self._module = module
+        self._kind = kind
         self._logger = logger.bind(edge=start.index)
         self._backoff = Backoff()
         self._child: Child | None = None
@@ -103,9 +115,9 @@ class Edge:
             if self._draining.is_set():
                 break
             self.restarts += 1
-            self.failure = NodeError(f"the edge worker {self.index} died", cause=words)
+            self.failure = NodeError(f"the {self._kind} {self.index} died", cause=words)
             delay = self._backoff.died()
-            self._logger.error("edge worker died", how=words, restart_in_seconds=round(delay, 2))
+            self._logger.error(f"{self._kind} died", how=words, restart_in_seconds=round(delay, 2))
             await self._notify()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._draining.wait(), delay)
@@ -115,7 +127,7 @@ class Edge:
         ours, theirs = socket.socketpair()
         with theirs:
             self._child = await Child.start(
-                "wasmind.edge",
+                self._module,
                 [str(theirs.fileno())],
                 [theirs.fileno(), self.start_message.listen_fd],
             )
@@ -124,7 +136,7 @@ class Edge:
             async for message in self._channel.messages():
                 await self._take(message)
         except NodeError as error:
-            self._logger.warning("edge worker cannot be understood", **error.as_dict())
+            self._logger.warning(f"{self._kind} cannot be understood", **error.as_dict())
             self._child.kill()
         finally:
             await self._channel.close()
@@ -150,7 +162,7 @@ class Edge:
                     self.send(Drain(deadline_ms=self._drain_seconds * 1000))
             case Applied(failure=Failure() as refused):
                 self.failure = refused.error()
-                self._logger.error("edge worker refused its configuration", **failure(self.failure))
+                self._logger.error(f"{self._kind} refused its configuration", **failure(self.failure))
             case Applied(generation=generation):
                 self.failure = None
                 if not self.applied:  # nothing older ever ran in this process
@@ -167,21 +179,27 @@ class Edge:
             case Drained(cut=cut):
                 if cut:
                     self._logger.warning("requests were cut at the drain deadline", requests=cut)
-            case LoadModel():
-                task = asyncio.create_task(self._answer(message))
-                self._loads.add(task)
-                task.add_done_callback(self._loads.discard)
+            case LoadModel() | ManageModel():
+                self._answer(message)
                 return
         await self._notify()
 
-    async def _answer(self, message: LoadModel) -> None:
-        self.send(await self._load(message))
+    def _answer(self, question: LoadModel | ManageModel) -> None:
+        async def answer() -> None:
+            if isinstance(question, LoadModel):
+                self.send(await self._load(question))
+            elif self._manage is not None:
+                self.send(await self._manage(question))
+
+        task = asyncio.create_task(answer())
+        self._loads.add(task)
+        task.add_done_callback(self._loads.discard)
 
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
-    def send(self, message: Snapshot | ModelState | LoadedModel | Start | Drain) -> None:
+    def send(self, message: Snapshot | ModelState | LoadedModel | Managed | Start | Drain) -> None:
         """Tell it; one that is just starting learns from its first snapshot instead."""
         if self._channel and self._greeted:
             self._channel.send(message)

@@ -1,4 +1,4 @@
-"""What the supervisor and its edge workers say to each other.
+"""What the supervisor and its edge workers say to each other; the inference process speaks as they do.
 
 They speak over a Unix socketpair that the edge worker inherits: each frame is a 4-byte little-endian length
 and one MessagePack-encoded struct, told apart by its `type` field. `node/channel.py` carries them. Both
@@ -8,7 +8,8 @@ The order of a life: the edge says `Hello`; the supervisor answers `Start` and t
 edge answers `Applied` and, once it accepts connections, `Listening`. Later come `Snapshot` on a reload
 (answered by `Applied`, then by `Released` once no request runs on an older generation), `ModelState`
 whenever a model's state changes, `LoadModel` with its answer, `WantModel` for one that is not in memory, and
-at the end `Drain`, answered by `Drained`. When the other end is closed, an edge drains and ends.
+at the end `Drain`, answered by `Drained`. The inference process also asks `ManageModel`. When the other end
+is closed, an edge drains and ends.
 """
 
 from __future__ import annotations
@@ -123,6 +124,40 @@ class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"]
 
 
+class NamedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as a caller may name it."""
+
+    name: str
+    version: str = "1"
+    references: tuple[str, ...]
+    """All that mean it: the name alone, the name with this version, or with an alias."""
+    id: str
+    """Its `ModelEntry.id`."""
+
+
+class CallerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant as the inference process knows it."""
+
+    tenant: str
+    tokens: tuple[str, ...] = ()
+    """SHA-256 of each of its tokens, in hexadecimal."""
+    models: tuple[NamedModel, ...] = ()
+    manage: bool = False
+    """Whether it may load and unload models."""
+    concurrency: int = 256
+
+
+class InferenceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the inference process serves beside the models."""
+
+    callers: tuple[CallerEntry, ...] = ()
+    anonymous: CallerEntry | None = None
+    """Who comes without a token, on loopback in dev mode."""
+    request_body: int
+    body_stall_ms: float
+    concurrency: int
+
+
 # --- supervisor → edge --------------------------------------------------------------------------------------
 
 
@@ -135,6 +170,8 @@ class Start(Message, frozen=True, kw_only=True):
     """The inherited listening TCP socket."""
     host: str
     port: int
+    grpc_port: int | None = None
+    """Where the inference process serves gRPC."""
     state_dir: str
     """Absolute path of the node's state: artifacts, uploads."""
     run_dir: str
@@ -149,6 +186,8 @@ class Snapshot(Message, frozen=True, kw_only=True):
     node: NodeEntry
     functions: tuple[FunctionEntry, ...]
     models: tuple[ModelEntry, ...]
+    inference: InferenceEntry | None = None
+    """For the inference process alone."""
 
 
 class ModelState(Message, frozen=True, kw_only=True):
@@ -162,6 +201,13 @@ class LoadedModel(Message, frozen=True, kw_only=True):
 
     request: int
     model: ModelEntry | None = None
+    failure: Failure | None = None
+
+
+class Managed(Message, frozen=True, kw_only=True):
+    """The answer to `ManageModel`: it is done, or `failure` says why not."""
+
+    request: int
     failure: Failure | None = None
 
 
@@ -223,6 +269,16 @@ class WantModel(Message, frozen=True, kw_only=True):
     """Whose function asks."""
 
 
+class ManageModel(Message, frozen=True, kw_only=True):
+    """A caller that may wants a model in memory, or out of it. Only the inference process sends this."""
+
+    request: int
+    """Chosen by the process; the answer carries it back."""
+    model: str
+    """The model's id."""
+    load: bool
+
+
 class Stats(Message, frozen=True, kw_only=True):
     """An edge's figures, each second while they change."""
 
@@ -243,8 +299,10 @@ class Drained(Message, frozen=True, kw_only=True):
     cut: int = 0
 
 
-ToEdge: TypeAlias = Start | Snapshot | ModelState | LoadedModel | Drain
-FromEdge: TypeAlias = Hello | Applied | Listening | Released | LoadModel | WantModel | Stats | Drained
+ToEdge: TypeAlias = Start | Snapshot | ModelState | LoadedModel | Managed | Drain
+FromEdge: TypeAlias = (
+    Hello | Applied | Listening | Released | LoadModel | ManageModel | WantModel | Stats | Drained
+)
 
 
 def encode(message: Message) -> bytes:

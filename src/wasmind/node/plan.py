@@ -17,7 +17,14 @@ from wasmind.catalog.storage.store import STORE, Store
 from wasmind.config import Card, KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
-from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry, NodeEntry
+from wasmind.node.callers import read_callers
+from wasmind.node.messages import (
+    Alternative,
+    FunctionEntry,
+    InferenceEntry,
+    ModelEntry,
+    NodeEntry,
+)
 from wasmind.sandbox import CompileLimits
 from wasmind.worker.spec import Conversions, WorkerSpec
 
@@ -125,6 +132,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     functions: tuple[FunctionRecord, ...]
     grants: dict[str, str]
     """`ModelRecord.id` to `ModelPlan.id`."""
+    inference: InferenceEntry | None = None
+    """Who may call models from outside; None where nobody may."""
 
     def replacing(self, before: Plan) -> frozenset[str]:
         """The models that take another's place: a name of a function means them, and meant another before."""
@@ -164,6 +173,7 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
     twins = tuple(_twin(record) for record in catalog.models.values() if record.config.in_both_places)
     by_name = {name: plans[record.id] for record in catalog.models.values() for name in record.names}
     models = (*(_with_alternative(plan, by_name, twins) for plan in plans.values()), *twins)
+    ids = {record: plan.id for record, plan in plans.items()}
     return Plan(
         model_memory=None if node.model_memory is None else int(node.model_memory),
         node=NodeEntry(
@@ -178,7 +188,8 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
         dev=node.dev,
         models=models,
         functions=tuple(catalog.functions.values()),
-        grants={record: plan.id for record, plan in plans.items()},
+        grants=ids,
+        inference=read_callers(config, catalog.models.values(), ids),
     )
 
 

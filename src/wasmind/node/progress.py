@@ -88,7 +88,10 @@ class LoggedProgress:
                 self._logger.info(f"{status.functions_url}{route}", function=function.name, **shown)
         for problem in status.problems:
             self._logger.warning("not served", problem=problem)
-        self._logger.info("ready", functions=status.functions_url, api=status.api_url)
+        where = {"functions": status.functions_url, "api": status.api_url}
+        if status.inference_url is not None:
+            where |= {"inference": status.inference_url, "grpc": status.inference_grpc or "-"}
+        self._logger.info("ready", **where)
 
 
 class Fetching:

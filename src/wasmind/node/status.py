@@ -111,6 +111,11 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     dev: bool
     functions_url: str
     api_url: str
+    inference_url: str | None = None
+    """Where models are served by the Open Inference Protocol; None where nobody may call."""
+    inference_grpc: str | None = None
+    """The same by gRPC: HOST:PORT."""
+    inference: EdgeStatus | None = None
     edges: tuple[EdgeStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()
     functions: tuple[FunctionStatus, ...] = ()

@@ -19,11 +19,14 @@ import wasmind
 from wasmind.catalog.figures import Figures
 from wasmind.catalog.signatures import Signatures
 from wasmind.errors import ConfigError, NodeError, WasmindError
+from wasmind.node.callers import serves_inference
 from wasmind.node.child import raise_descriptor_limit
 from wasmind.node.control import Control
 from wasmind.node.edges import Edges
 from wasmind.node.figures import NodeFigures
 from wasmind.node.fleet import Fleet
+from wasmind.node.inference import Inference
+from wasmind.node.manage import manage
 from wasmind.node.messages import ModelState, Snapshot
 from wasmind.node.notify import notify
 from wasmind.node.plan import compile_functions, make_plan
@@ -97,6 +100,16 @@ class Supervisor:
         self._measured = Figures(state.path / "figures")
         count = node.workers or len(os.sched_getaffinity(0))
         self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, self._fleet.heard, logger)
+        self._inference = Inference(
+            node,
+            state,
+            self._inference_snapshot,
+            lambda asked: manage(self._fleet, asked),
+            self._fleet.heard,
+            logger,
+        )
+        if serves_inference(self._config):
+            self._inference.open()
         self._control = Control(node, state, logger)
         self._status_server = StatusServer(self._act)
         self._serving: Serving | None = None
@@ -151,6 +164,7 @@ class Supervisor:
         if self._stopping.is_set():
             self._logger.warning("told again to stop: requests under way are cut")
             self._edges.kill()
+            self._inference.kill()
         else:
             self._logger.info("stopping: requests under way are finished first")
         self._stopping.set()
@@ -165,11 +179,11 @@ class Supervisor:
         self._control.run()
         plan = await asyncio.to_thread(make_plan, self._config, self._state.path, self._fetching)
         self._serving, started = await self._prepare(plan, 1)
-        await self._edges.start()
+        await asyncio.gather(self._edges.start(), self._inference.start())
         await self._settled(started)
         self._progress.end()
         self._phase = "ready"
-        for note in self._edges.notes:
+        for note in self._notes:
             self._logger.warning(note)
         self._progress.ready(self.status())
         notify(f"READY=1\nMAINPID={os.getpid()}")
@@ -181,7 +195,8 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         node = self._serving.plan.node if self._serving else self._config.node
-        await self._edges.drain(node.drain_ms / 1000)
+        seconds = node.drain_ms / 1000
+        await asyncio.gather(self._edges.drain(seconds), self._inference.drain(seconds))
         await self._fleet.close()
         self._stopped.set()
         await self._control.stop()
@@ -224,7 +239,7 @@ class Supervisor:
                 raise NodeError(f"the node is {self._phase}: it cannot reload now")
             try:
                 config, self._serving = await self._renewed(before)
-                await self._edges.apply(self._snapshot())
+                await self._apply()
             except WasmindError as error:
                 await self._go_back_to(before)
                 self._reload_failure = error
@@ -262,7 +277,7 @@ class Supervisor:
         self._serving = replace(before, generation=refused.generation + 1)
         self._fleet.adopt(self._with_signature(model) for model in before.plan.models)
         with suppress(WasmindError):  # its state says so
-            await self._edges.apply(self._snapshot())
+            await self._apply()
         await self._fleet.stop(refused.models - before.models)
 
     async def _reload_by_signal(self) -> None:
@@ -273,7 +288,8 @@ class Supervisor:
 
     async def _retire(self, before: Serving) -> None:
         """Stop the models that only `before` had, once no request runs on it."""
-        await self._edges.released(before.generation)
+        generation = before.generation
+        await asyncio.gather(self._edges.released(generation), self._inference.released(generation))
         if self._serving:
             await self._fleet.stop(before.models - self._serving.models)
 
@@ -295,6 +311,7 @@ class Supervisor:
     def _model_changed(self, model: ServedModel) -> None:
         entry = model.entry
         self._edges.tell(ModelState(model=entry))
+        self._inference.tell(ModelState(model=entry))
         if entry.state == "ready" and entry.signature and entry.signature != model.plan.signature:
             with suppress(OSError):  # found out again next time
                 self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
@@ -320,6 +337,17 @@ class Supervisor:
             functions=serving.functions,
             models=self._fleet.entries(model.id for model in serving.plan.models),
         )
+
+    def _inference_snapshot(self) -> Snapshot:
+        """What the inference process serves: the models, and who may call; no functions."""
+        serving = self._serving
+        callers = serving.plan.inference if serving else None
+        return msgspec.structs.replace(self._snapshot(), functions=(), inference=callers)
+
+    async def _apply(self) -> None:
+        """Have all processes serve what is served now. Raises NodeError if one refuses it."""
+        await self._edges.apply(self._snapshot())
+        await self._inference.apply(self._inference_snapshot())
 
     # --- what is said of it ---------------------------------------------------------------------------------
 
@@ -355,12 +383,15 @@ class Supervisor:
             dev=plan.dev if plan else self._config.node.dev,
             functions_url=self._functions_url,
             api_url=self._api_url,
+            inference_url=self._inference_url,
+            inference_grpc=self._inference_grpc,
+            inference=self._inference.status(),
             edges=self._edges.status(),
             models=with_cards(self._fleet, model_statuses(self._fleet, plan), self._measured),
             functions=function_statuses(plan),
             problems=self._problems(serving),
             reload_failure=Failure.of(self._reload_failure) if self._reload_failure else None,
-            notes=self._edges.notes,
+            notes=self._notes,
         )
 
     def _problems(self, serving: Serving | None) -> tuple[str, ...]:
@@ -368,7 +399,11 @@ class Supervisor:
             return ("the node drains",)
         if serving is None:
             return ("the node is starting",)
-        return (*self._edges.problems, *model_problems(self._fleet, serving.models))
+        return (
+            *self._edges.problems,
+            *self._inference.problems,
+            *model_problems(self._fleet, serving.models),
+        )
 
     @property
     def _functions_url(self) -> str:
@@ -377,6 +412,20 @@ class Supervisor:
     @property
     def _api_url(self) -> str:
         return _url(self._config.node.host, self._control.port)
+
+    @property
+    def _inference_url(self) -> str | None:
+        port = self._inference.rest_port
+        return None if port is None else _url(self._config.node.host, port)
+
+    @property
+    def _inference_grpc(self) -> str | None:
+        port = self._inference.grpc_port
+        return None if port is None else _url(self._config.node.host, port).removeprefix("http://")
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        return (*self._edges.notes, *self._inference.notes)
 
     async def _write_figures(self) -> None:
         while True:

@@ -12,30 +12,10 @@ if TYPE_CHECKING:
     from wasmind.telemetry.metrics import Number, Registry
 
 
-class EdgeFigures:
-    """An edge worker's metrics."""
+class ModelFigures:
+    """The metrics of every process that asks models for inferences."""
 
     def __init__(self, registry: Registry) -> None:
-        self.requests = registry.counter("wasmind_requests", "Requests answered.", "function", "status")
-        self.duration = registry.histogram(
-            "wasmind_request_duration_seconds",
-            "From the request's head to the end of the answer.",
-            "function",
-        )
-        self.failures = registry.counter(
-            "wasmind_request_failures", "Requests that ended in an error, by its code.", "function", "reason"
-        )
-        self.cpu = registry.histogram(
-            "wasmind_guest_cpu_seconds", "CPU a guest used, host calls included.", "function"
-        )
-        self.waited = registry.histogram(
-            "wasmind_guest_wait_seconds", "Time a guest was suspended.", "function"
-        )
-        self.memory = registry.histogram(
-            "wasmind_guest_memory_bytes", "A guest's largest linear memory.", "function", bounds=BYTES
-        )
-        self.running = registry.gauge("wasmind_requests_running", "Requests under way.").of()
-        self.guests = registry.gauge("wasmind_guests", "Sandboxes alive.").of()
         self.inferences = registry.counter(
             "wasmind_inferences",
             "Inferences ended: success, rejected, canceled, backend, other.",
@@ -57,13 +37,87 @@ class EdgeFigures:
         )
         self.elsewhere = ElsewhereFigures(registry)
 
+    def model(self, name: str, scope: str) -> ModelMeter:
+        """The figures of one model, bound for the hot path."""
+        return ModelMeter(self, name, scope)
+
+
+class EdgeFigures(ModelFigures):
+    """An edge worker's metrics."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self.requests = registry.counter("wasmind_requests", "Requests answered.", "function", "status")
+        self.duration = registry.histogram(
+            "wasmind_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            "function",
+        )
+        self.failures = registry.counter(
+            "wasmind_request_failures", "Requests that ended in an error, by its code.", "function", "reason"
+        )
+        self.cpu = registry.histogram(
+            "wasmind_guest_cpu_seconds", "CPU a guest used, host calls included.", "function"
+        )
+        self.waited = registry.histogram(
+            "wasmind_guest_wait_seconds", "Time a guest was suspended.", "function"
+        )
+        self.memory = registry.histogram(
+            "wasmind_guest_memory_bytes", "A guest's largest linear memory.", "function", bounds=BYTES
+        )
+        self.running = registry.gauge("wasmind_requests_running", "Requests under way.").of()
+        self.guests = registry.gauge("wasmind_guests", "Sandboxes alive.").of()
+
     def function(self, name: str) -> FunctionMeter:
         """The figures of one function, bound for the hot path."""
         return FunctionMeter(self, name)
 
-    def model(self, name: str, scope: str) -> ModelMeter:
-        """The figures of one model, bound for the hot path."""
-        return ModelMeter(self, name, scope)
+
+class OipFigures(ModelFigures):
+    """The metrics of the process that serves the Open Inference Protocol."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self.requests = registry.counter(
+            "wasmind_oip_requests",
+            "Requests by the Open Inference Protocol: success, invalid, rejected, canceled, backend, other.",
+            "tenant",
+            "model",
+            "protocol",
+            "outcome",
+        )
+        self.duration = registry.histogram(
+            "wasmind_oip_request_duration_seconds",
+            "From a request's head to its answer.",
+            "tenant",
+            "model",
+            "protocol",
+        )
+        self.running = registry.gauge("wasmind_oip_requests_running", "Requests under way.").of()
+
+    def meter(self, tenant: str, model: str, protocol: str) -> OipMeter:
+        """The figures of one tenant's requests to one model, bound for the hot path."""
+        return OipMeter(self, tenant, model, protocol)
+
+
+class OipMeter:
+    """Counts one tenant's requests to one model by `rest` or `grpc`."""
+
+    __slots__ = ("_duration", "_figures", "_labels", "_outcomes")
+
+    def __init__(self, figures: OipFigures, tenant: str, model: str, protocol: str) -> None:
+        self._figures = figures
+        self._labels = (tenant, model, protocol)
+        self._duration = figures.duration.of(*self._labels)
+        self._outcomes: dict[str, Number] = {}
+
+    def ended(self, outcome: str, seconds: float) -> None:
+        """One request ended: `success`, `invalid`, `rejected`, `canceled`, `backend` or `other`."""
+        counted = self._outcomes.get(outcome)
+        if counted is None:
+            counted = self._outcomes[outcome] = self._figures.requests.of(*self._labels, outcome)
+        counted.value += 1
+        self._duration.observe(seconds)
 
 
 class FunctionMeter:
@@ -109,7 +163,7 @@ class ModelMeter:
 
     __slots__ = ("_compute", "_duration", "_figures", "_labels", "_outcomes", "_queue")
 
-    def __init__(self, figures: EdgeFigures, name: str, scope: str) -> None:
+    def __init__(self, figures: ModelFigures, name: str, scope: str) -> None:
         self._figures = figures
         self._labels = (name, scope)
         self._duration = figures.inference.of(name, scope)

@@ -11,17 +11,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-import numpy as np
 from open_inference.grpc import protocol, service
 
+from wasmind.backends.oip.contents import tensors
 from wasmind.backends.oip.credentials import Token, pem
-from wasmind.backends.oip.datatypes import DATATYPES, RAW_ONLY, type_of
+from wasmind.backends.oip.datatypes import DATATYPES
 from wasmind.backends.oip.metadata import ModelMetadata, TensorMetadata, signature_of
-from wasmind.backends.oip.rest import MAX_ANSWER, MAX_TENSORS, Named
+from wasmind.backends.oip.rest import MAX_ANSWER, Named
 from wasmind.backends.oip.transport import NotSent, request_id
 from wasmind.config import KServe
 from wasmind.errors import (
     InferenceTimeout,
+    InvalidArgument,
     InvalidTensor,
     ModelBusy,
     ModelNotFound,
@@ -31,8 +32,6 @@ from wasmind.errors import (
     UnsupportedOperation,
 )
 from wasmind.nn.signature import Signature
-from wasmind.nn.tensor import MAX_RANK, Buffer, Tensor, byte_length
-from wasmind.worker.runtimes.base import DTYPES
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_ANSWER),
@@ -58,20 +57,6 @@ _REFUSALS: dict[grpc.StatusCode, type[NnError]] = {
     grpc.StatusCode.UNAVAILABLE: ModelUnavailable,
 }
 _UNSENT = ("failed to connect", "connection refused", "name resolution", "dns resolution", "no address")
-
-_TYPED = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-}
 
 
 class _Link:
@@ -164,35 +149,10 @@ class GrpcTransport:
 
 
 def _outputs(answer: Any) -> list[Named]:
-    raw = answer.raw_output_contents
-    if len(answer.outputs) > MAX_TENSORS or (raw and len(raw) != len(answer.outputs)):
-        raise RuntimeFailed(
-            f"the server's answer has {len(answer.outputs)} outputs and {len(raw)} raw contents"
-        )
-    return [(one.name, _tensor(one, raw[at] if raw else None)) for at, one in enumerate(answer.outputs)]
-
-
-def _tensor(one: Any, raw: bytes | None) -> Tensor:
-    type_, dims = type_of(one.datatype), tuple(one.shape)
-    if len(dims) > MAX_RANK or any(dim < 0 for dim in dims):
-        raise RuntimeFailed(f"the server's output {one.name!r} has an impossible shape")
-    data: Buffer
-    if raw is not None:
-        data = memoryview(raw)
-    elif type_ in RAW_ONLY:
-        raise RuntimeFailed(f"the server's output {one.name!r} is {one.datatype} without raw contents")
-    else:
-        try:
-            data = np.array(list(getattr(one.contents, _TYPED[one.datatype])), DTYPES[type_]).tobytes()
-        except OverflowError as error:
-            raise RuntimeFailed(
-                f"the server's output {one.name!r} is not {one.datatype}", cause=str(error)
-            ) from error
-    if len(data) != byte_length(type_, dims):
-        raise RuntimeFailed(
-            f"the server's output {one.name!r} has {len(data)} bytes for {one.datatype} {list(dims)}"
-        )
-    return Tensor(type_, dims, data)
+    try:
+        return tensors(answer.outputs, answer.raw_output_contents)
+    except InvalidArgument as error:
+        raise RuntimeFailed("the server's answer is malformed", cause=error.explain()) from error
 
 
 def connect(url: str, settings: KServe) -> GrpcTransport:

@@ -29,12 +29,18 @@ _LENGTH = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 Named = tuple[str, Tensor]
 
 
-class Parameters(msgspec.Struct, omit_defaults=True):
-    """The parameters of the binary extension; others are ignored."""
+class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of the binary and classification extensions, and Triton's time-out; others are ignored."""
 
     binary_data_size: int | None = None
     binary_data: bool | None = None
     binary_data_output: bool | None = None
+    classification: int | None = None
+    timeout: int | None = None
+    """In microseconds, for a whole request."""
+
+
+NO_PARAMETERS = Parameters()
 
 
 class TensorPart(msgspec.Struct, omit_defaults=True):
@@ -52,7 +58,7 @@ class WantedOutput(msgspec.Struct, omit_defaults=True):
     """An output that a request asks for."""
 
     name: str
-    parameters: Parameters = msgspec.field(default_factory=Parameters)
+    parameters: Parameters = NO_PARAMETERS
 
 
 class InferRequest(msgspec.Struct, omit_defaults=True):
@@ -60,7 +66,7 @@ class InferRequest(msgspec.Struct, omit_defaults=True):
 
     inputs: list[TensorPart]
     id: str | None = None
-    parameters: Parameters = msgspec.field(default_factory=Parameters)
+    parameters: Parameters = NO_PARAMETERS
     outputs: list[WantedOutput] = []
 
 

@@ -1,12 +1,14 @@
-"""An edge worker's talk with the supervisor: it greets, serves what it is told to, drains, ends."""
+"""The talk of a process that serves with its supervisor: it greets, serves what it is told to, drains, ends.
+
+Edge workers talk like this, and so does the inference process.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from wasmind.edge.serving import Serving
 from wasmind.errors import NodeError, WasmindError
 from wasmind.node.messages import (
     Applied,
@@ -16,6 +18,7 @@ from wasmind.node.messages import (
     Hello,
     Listening,
     LoadedModel,
+    Managed,
     ModelState,
     Snapshot,
     Start,
@@ -26,13 +29,32 @@ from wasmind.node.words import Failure
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+Send: TypeAlias = "Callable[[FromEdge], None]"
 
-class EdgeWorker:
+
+class Serving(Protocol):
+    """What such a process serves; it is made from the first snapshot."""
+
+    async def apply(self, snapshot: Snapshot) -> None:
+        """Serve this snapshot from now on. Raises WasmindError; then nothing has changed."""
+
+    async def open(self) -> tuple[str, ...] | None:
+        """Accept connections from now on: what this machine lacks for that; None if it did so before."""
+
+    def take(self, message: ModelState | LoadedModel | Managed) -> None:
+        """The supervisor tells something."""
+
+    async def drain(self, deadline_ms: float | None) -> int:
+        """Finish what was accepted and free everything; how many requests the deadline cut."""
+
+
+class Worker:
     """Made once per process."""
 
-    def __init__(self, send: Callable[[FromEdge], None]) -> None:
-        """`send` tells the supervisor something."""
+    def __init__(self, send: Send, make: Callable[[Start, Snapshot, Send], Serving]) -> None:
+        """`send` tells the supervisor something; `make` is called once, for the first snapshot."""
         self._send = send
+        self._make = make
         self._start: Start | None = None
         self._serving: Serving | None = None
         self._stopping = asyncio.Event()
@@ -64,7 +86,6 @@ class EdgeWorker:
             await self._take(message)
 
     async def _take(self, message: ToEdge) -> None:
-        serving = self._serving
         if isinstance(message, Start):
             self._start = message
         elif isinstance(message, Snapshot):
@@ -72,25 +93,23 @@ class EdgeWorker:
         elif isinstance(message, Drain):
             self._deadline_ms = message.deadline_ms
             self._stopping.set()
-        elif serving is None:
+        elif self._serving is None:
             raise NodeError(f"the supervisor sent {type(message).__name__} before a snapshot")
-        elif isinstance(message, ModelState):
-            serving.models.update(message.model)
-        elif isinstance(message, LoadedModel):
-            serving.loads.answered(message)
+        else:
+            self._serving.take(message)
 
     async def _apply(self, snapshot: Snapshot) -> None:
         if self._serving is None:
             if self._start is None:
                 raise NodeError("the supervisor sent a snapshot before `Start`")
-            self._serving = Serving(self._start, snapshot, self._send)
+            self._serving = self._make(self._start, snapshot, self._send)
         serving = self._serving
         try:
-            await serving.deployment.apply(snapshot)
+            await serving.apply(snapshot)
         except WasmindError as error:
             self._send(Applied(generation=snapshot.generation, failure=Failure.of(error)))
             return
-        serving.limit(snapshot.node)
         self._send(Applied(generation=snapshot.generation))
-        if await serving.open():
-            self._send(Listening(notes=tuple(serving.engine.notes)))
+        notes = await serving.open()
+        if notes is not None:
+            self._send(Listening(notes=notes))

@@ -1,4 +1,4 @@
-"""An edge worker's life: it greets the supervisor, serves what it is told to, drains, ends."""
+"""The life of a process that serves: from the supervisor's channel to its end."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from wasmind.edge.worker import EdgeWorker
 from wasmind.node.channel import open_in_edge
+from wasmind.node.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wasmind.node.messages import Snapshot, Start
+    from wasmind.node.worker import Send, Serving
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """A request makes hundreds of objects and no cycles: Python's default would collect far too often."""
 
 
-def main(control: int) -> int:
-    """Serve until the supervisor says `Drain`, hangs up or sends SIGTERM. Returns the exit status."""
+def serve(control: int, make: Callable[[Start, Snapshot, Send], Serving]) -> int:
+    """Serve until the supervisor says `Drain`, hangs up or sends SIGTERM. Returns the exit status.
+
+    `control` is the descriptor of this process's end of the channel; `make` makes what it serves.
+    """
     _raise_descriptor_limit()
     gc.set_threshold(*GC_THRESHOLDS)
-    uvloop.run(_run(control))
+    uvloop.run(_run(control, make))
     return 0
 
 
-async def _run(control: int) -> None:
+async def _run(control: int, make: Callable[[Start, Snapshot, Send], Serving]) -> None:
     channel = await open_in_edge(socket.socket(fileno=control))
-    worker = EdgeWorker(channel.send)
+    worker = Worker(channel.send, make)
     _on_signals(worker.stop)
     try:
         await worker.run(channel.messages())

@@ -10,7 +10,7 @@ import pytest
 
 from support.edges import function, listening_socket, snapshot
 from support.http import ask
-from wasmind.edge.worker import EdgeWorker
+from wasmind.edge.serving import Serving
 from wasmind.errors import NodeError
 from wasmind.node.messages import (
     Applied,
@@ -23,6 +23,7 @@ from wasmind.node.messages import (
     Start,
     ToEdge,
 )
+from wasmind.node.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,8 +46,8 @@ class Supervisor:
         while (message := await self._said.get()) is not None:
             yield message
 
-    async def run(self) -> EdgeWorker:
-        worker = EdgeWorker(self.heard.append)
+    async def run(self) -> Worker:
+        worker = Worker(self.heard.append, Serving)
         await asyncio.wait_for(worker.run(self.messages()), 20)
         return worker
 
@@ -77,7 +78,7 @@ async def test_it_greets_and_ends_when_nobody_is_there() -> None:
 
 async def test_it_can_be_stopped_before_it_serves() -> None:
     supervisor = Supervisor()
-    worker = EdgeWorker(supervisor.heard.append)
+    worker = Worker(supervisor.heard.append, Serving)
     running = asyncio.create_task(worker.run(supervisor.messages()))
     await asyncio.sleep(0.01)
     worker.stop()
