@@ -24,6 +24,8 @@ _now = time.monotonic_ns
 
 class _Item(NamedTuple):
     call: Call
+    began: int
+    """When its conversion did, in nanoseconds."""
     inputs: list[Array]
     """As the model takes them."""
 
@@ -41,9 +43,10 @@ class ConvertingRunner(Runner):
         for call in calls:
             try:
                 if self._is_due(call):
+                    began = _now()
                     inputs = self._converted(call)
                     groups.setdefault(tuple(array.shape[1:] for array in inputs), []).append(
-                        _Item(call, inputs)
+                        _Item(call, began, inputs)
                     )
             except Exception as error:  # noqa: BLE001 - whatever is raised is the answer
                 self._explain(call, error)
@@ -65,6 +68,7 @@ class ConvertingRunner(Runner):
                 given.append(call.connection.array_at(data, DTYPES[spec.type], dims))
             else:
                 given.append(np.frombuffer(data, DTYPES[spec.type]).reshape(dims))
+        self.aborted = None  # a late word of the watch meant what ran before
         self.started = _now()
         self.calls = calls = (call,)
         try:
@@ -77,8 +81,13 @@ class ConvertingRunner(Runner):
 
     def _run_item(self, item: _Item) -> None:
         outputs = self._execute((item.call,), item.inputs, self._nowhere)
-        took = _now() - self.started
-        self._answer(item.call, self._plan.from_model(outputs), self._nowhere, took, 1)
+        self._give(item, outputs, 1)
+
+    def _give(self, item: _Item, outputs: Sequence[Array], batch: int) -> None:
+        """Answer a call; converting there and back is part of what it took."""
+        given = self._plan.from_model(outputs)
+        self.started = item.began
+        self._answer(item.call, given, self._nowhere, _now() - item.began, batch)
 
     def _run_items(self, items: Sequence[_Item]) -> bool:
         """Run a batch. False if that fails: whoever is at fault then gets the error alone."""
@@ -91,20 +100,19 @@ class ConvertingRunner(Runner):
                 np.concatenate(column) for column in zip(*(item.inputs for item in items), strict=True)
             ]
             outputs = self._execute(calls, columns, self._nowhere)
-            took = _now() - self.started
             if any(output.ndim == 0 or output.shape[0] != sum(rows) for output in outputs):
                 return False
         except Exception:  # noqa: BLE001 - as said
             self.aborted = None
             return False
         first = 0
-        for call, count in zip(calls, rows, strict=True):
+        for item, count in zip(items, rows, strict=True):
             own = [output[first : first + count] for output in outputs]
             first += count
             try:
-                self._answer(call, self._plan.from_model(own), self._nowhere, took, len(calls))
+                self._give(item, own, len(calls))
             except Exception as error:  # noqa: BLE001 - a step on the way back is this call's own
-                self._explain(call, error)
+                self._explain(item.call, error)
         return True
 
     def _explain(self, call: Call, error: Exception) -> None:
