@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wasmind import config
 from wasmind.config import Config, Size
+from wasmind.config.versions import settings_of
 from wasmind.errors import ConfigError
 
 HERE = Path("/srv/node")
@@ -312,3 +313,28 @@ def test_a_model_in_both_places_and_a_stand_in() -> None:
     assert (found["both"].prefer, found["large"].prefer) == ("local", "fastest")
     assert found["large"].stand_in == config.StandIn(model="small")
     assert not found["large"].in_both_places
+
+
+def test_a_version_may_be_converted_otherwise() -> None:
+    found = parsed(
+        models={
+            "m": {
+                "inputs": {"x": {"convert": ["image"]}},
+                "versions": {
+                    "1": {"path": "a"},
+                    "2": {
+                        "path": "b",
+                        "inputs": {"t": {"convert": [{"text": {"tokenizer": "t.json"}}]}},
+                        "card": "b.md",
+                    },
+                },
+            }
+        }
+    )
+    one, two = settings_of(found.models["m"]).values()
+    assert (list(one.inputs), list(two.inputs)) == (["x"], ["t"])
+    step = two.inputs["t"].steps[0]
+    assert step.text is not None
+    assert (step.text.tokenizer, two.card) == ("/srv/node/t.json", "/srv/node/b.md")
+    wrong = {"versions": {"1": {"path": "a", "inputs": {"x": {"convert": ["softmax"]}}}}}
+    assert "models.m.versions.1.inputs.x.convert: softmax is not for inputs" in refusal(models={"m": wrong})

@@ -70,7 +70,7 @@ async def test_what_an_operator_allows_may_still_not_fit_and_only_fails(tmp_path
 
 
 async def test_progressive_scans_are_counted_before_they_are_decoded(tmp_path: Path) -> None:
-    data = encoded(picture(2000, 2000), "JPEG", progressive=True)
+    data = encoded(picture(500, 500), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
     async with served(small(), tmp_path, conversions=declared(), memory=MEMORY) as worker:
         began = time.process_time()

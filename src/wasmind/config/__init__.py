@@ -7,10 +7,11 @@ the file.
 
 from __future__ import annotations
 
+from wasmind.config.beside import example_beside
 from wasmind.config.card import Card, Example
 from wasmind.config.checks import BACKEND, MODEL_NAME, NAME
 from wasmind.config.convert import Converted, Step
-from wasmind.config.file import Config, example_beside, load, parse
+from wasmind.config.file import Config, load, parse
 from wasmind.config.function import Function, Limits
 from wasmind.config.model import Batch, Encoding, KServe, Model, Prefer, Runtime, StandIn, Target, Version
 from wasmind.config.node import Node, Ports

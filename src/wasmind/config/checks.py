@@ -75,10 +75,10 @@ def _bad_model(name: str, model: Model) -> Iterator[str]:
                 yield f"{at}: `pin` and `load` are for models that are served here"
             if one.inputs or one.outputs:
                 yield f"{at}: what is served elsewhere has no process here that could convert its tensors"
-    yield from (f"models.{name}.{problem}" for problem in wrong_steps(model.inputs, model.outputs))
-    if isinstance(model.card, Card) and len(model.card.example.given) > 1:
-        given = " and ".join(model.card.example.given)
-        yield f"models.{name}: card.example is one of image, text and npz; got {given}"
+        yield from (f"{at}.{problem}" for problem in wrong_steps(one.inputs, one.outputs))
+        if isinstance(one.card, Card) and len(one.card.example.given) > 1:
+            given = " and ".join(one.card.example.given)
+            yield f"{at}: card.example is one of image, text and npz; got {given}"
 
 
 def _bad_source(model: Model) -> Iterator[str]:

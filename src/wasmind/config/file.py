@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wasmind.config.card import Card, Example
+from wasmind.config.beside import card_beside, converted_beside
 from wasmind.config.checks import problems
-from wasmind.config.convert import Converted, Step
 from wasmind.config.function import Function, Limits
 from wasmind.config.model import KServe, Model, Version
 from wasmind.config.node import Node
@@ -87,9 +86,6 @@ def _resolved(config: Config, base: Path) -> Config:
     def within(path: Path | None) -> Path | None:
         return None if path is None else base / path.expanduser()
 
-    def beside(path: str) -> str:
-        return str(base / Path(path).expanduser())
-
     def replaced(section: Settings, **changes: Any) -> Settings:
         return msgspec.structs.replace(section, **changes)
 
@@ -99,27 +95,12 @@ def _resolved(config: Config, base: Path) -> Config:
         files = ("token_file", "ca", "cert", "key")
         return replaced(at, **{name: within(getattr(at, name)) for name in files})
 
-    def step(one: Step) -> Step:
-        return (
-            replaced(one, text=replaced(one.text, tokenizer=beside(one.text.tokenizer))) if one.text else one
-        )
-
-    def converted(found: dict[str, Converted]) -> dict[str, Converted]:
-        return {
-            name: replaced(one, convert=[step(each) for each in one.steps]) for name, one in found.items()
-        }
-
-    def card(one: Card | str | None) -> Card | str | None:
-        if not isinstance(one, Card):
-            return beside(one) if one else None
-        return replaced(one, example=example_beside(one.example, base))
-
     def model(one: Model) -> Model:
         return replaced(
             one,
-            inputs=converted(one.inputs),
-            outputs=converted(one.outputs),
-            card=card(one.card),
+            inputs=converted_beside(one.inputs, base) or {},
+            outputs=converted_beside(one.outputs, base) or {},
+            card=card_beside(one.card, base),
             path=within(one.path),
             weights=within(one.weights),
             labels=within(one.labels),
@@ -130,6 +111,9 @@ def _resolved(config: Config, base: Path) -> Config:
     def version(one: Version) -> Version:
         return replaced(
             one,
+            inputs=converted_beside(one.inputs, base),
+            outputs=converted_beside(one.outputs, base),
+            card=card_beside(one.card, base),
             path=within(one.path),
             weights=within(one.weights),
             labels=within(one.labels),
@@ -145,16 +129,6 @@ def _resolved(config: Config, base: Path) -> Config:
         tenants={n: replaced(t, tokens_file=within(t.tokens_file)) for n, t in config.tenants.items()},
         preload=[],
     )
-
-
-def example_beside(example: Example, base: Path) -> Example:
-    """An example whose files, if relative, are in `base`."""
-    files = {
-        name: str(base / Path(path).expanduser())
-        for name in ("image", "npz")
-        if (path := getattr(example, name))
-    }
-    return msgspec.structs.replace(example, **files)
 
 
 def _decode_hook(kind: type, value: Any) -> Any:

@@ -61,6 +61,9 @@ class Version(Section, frozen=True):
     encoding: Encoding | None = None
     runtime: Runtime | None = None
     labels: Path | None = None
+    inputs: dict[str, Converted] | None = None
+    outputs: dict[str, Converted] | None = None
+    card: Card | str | None = None
     description: str | None = None
 
 

@@ -180,7 +180,7 @@ def test_one_line_of_pixels_is_an_image_too() -> None:
 
 
 def test_a_large_jpeg_is_decoded_small_if_asked_for() -> None:
-    data = encoded(picture(1600, 1200).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG", quality=95)
+    data = encoded(picture(400, 300).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG", quality=95)
     inner = spec(1, 64, 64, 3)
     slow, fast = decoded(data, inner), decoded(data, inner, fast=True)
     opened = Image.open(io.BytesIO(data))
@@ -240,7 +240,7 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
 def test_what_a_png_holds_beside_its_pixels_stays_packed() -> None:
     import zlib
 
-    bomb = zlib.compress(bytes(200 << 20), 9)
+    bomb = zlib.compress(bytes(60 << 20), 1)
     pixels = zlib.compress(b"\0" * (8 * 3 + 1) * 8)
     data = png(8, 8, (b"iCCP", b"x\0\0" + bomb), (b"zTXt", b"x\0\0" + bomb), (b"IDAT", pixels))
     began = time.process_time()
