@@ -107,7 +107,7 @@ def test_an_edges_figures_carry_their_names_and_units(tmp_path: Path) -> None:
     function.ended(502, 0.02, 0.002, 0.0, 1 << 17)
     function.failed("guest-trap")
     model.ended("success", 0.006)
-    model.split(0.001, 0.004)
+    model.split(0.001, 0.004, 3)
     figures.running.value += 1
     registry.close()
     found = samples(tmp_path)

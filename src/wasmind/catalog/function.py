@@ -43,6 +43,8 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     exists for it."""
     allow_load: bool
     """Whether it may bring a model's bytes."""
+    cache: bool = False
+    """Whether it may get answers that are kept, of models that allow it."""
     backends: tuple[str, ...] = ()
     """Whom it may send requests to."""
 
@@ -69,6 +71,7 @@ def read_function(
         models=tuple(function.models),
         grants=grants,
         allow_load=function.allow_load,
+        cache=function.cache,
         backends=tuple(function.backends),
     )
 

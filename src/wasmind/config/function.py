@@ -37,6 +37,7 @@ class Function(Section, frozen=True):
     args: list[str] = []
     limits: Limits = Limits()
     allow_load: bool = False
+    cache: bool = False
     backends: list[str] = []
     """Whom it may send requests to: `api.example.com`, `api.example.com:8443`, `http://10.0.0.7:9000`."""
     tenant: str = "default"

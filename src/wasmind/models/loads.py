@@ -130,9 +130,7 @@ class Loads:
         if answer.model is None:
             raise answer.failure.error() if answer.failure else NodeError("the supervisor answered nothing")
         meter = self._figures.model(BROUGHT, tenant)
-        return ServedModel(
-            answer.model, meter, want=lambda id_, who: self._ask(WantModel(id=id_, tenant=who))
-        )
+        return ServedModel(answer.model, meter, want=self._want)
 
     def _want(self, id_: str, tenant: str) -> None:
         self._ask(WantModel(id=id_, tenant=tenant))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import ModelNotFound
 from wasmind.models.alternatives import Alternatives
+from wasmind.models.answers import Caches
 from wasmind.models.served import ServedModel, nobody
 from wasmind.nn.graph import Graph
 
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 class FunctionModels:
     """What one function may name (an `nn.Models`). No other name exists for it."""
 
-    __slots__ = ("_function", "_granted", "_loads", "allow_load")
+    __slots__ = ("_caches", "_function", "_granted", "_loads", "allow_load")
 
     def __init__(
-        self, function: FunctionEntry, granted: dict[str, ServedModel | Alternatives], loads: Loads
+        self,
+        function: FunctionEntry,
+        granted: dict[str, ServedModel | Alternatives],
+        loads: Loads,
+        caches: Caches,
     ) -> None:
+        self._caches = caches if function.cache else None
         self._function = function
         self._granted = granted
         self._loads = loads
@@ -41,7 +47,22 @@ class FunctionModels:
                 cause=f"the function {self._function.name!r} may name: {', '.join(self._granted) or 'none'}",
                 remedy="name one of these, or grant the model with the function's `models`",
             )
-        return served.resolve(self._function.tenant)
+        found = served.resolve(self._function.tenant)
+        if self._caches is None or not isinstance(served, ServedModel) or not served.entry.cache:
+            return found
+        return self._cached(self._caches, served, found)
+
+    def _cached(
+        self, caches: Caches, served: ServedModel, found: Graph | Awaitable[Graph]
+    ) -> Graph | Awaitable[Graph]:
+        """The graph with the answers before it that this tenant's functions share."""
+        if isinstance(found, Graph):
+            return caches.graph(served, found, self._function.tenant)
+
+        async def later() -> Graph:
+            return caches.graph(served, await found, self._function.tenant)
+
+        return later()
 
     async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
         """Load a model from bytes, once for all requests that bring the same."""
@@ -74,6 +95,7 @@ class NodeModels:
         self._figures = figures
         self._served: dict[str, ServedModel] = {}
         self._alternatives: dict[tuple[str, Alternative], Alternatives] = {}
+        self._caches = Caches()
         self._named: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -108,7 +130,7 @@ class NodeModels:
     def granted(self, function: FunctionEntry) -> FunctionModels:
         """What a function may name."""
         granted = {name: self._offered(id_) for name, id_ in function.grants.items()}
-        return FunctionModels(function, granted, self._loads)
+        return FunctionModels(function, granted, self._loads, self._caches)
 
     def _offered(self, id_: str) -> ServedModel | Alternatives:
         """A model, with the other that may do its inferences."""
@@ -128,6 +150,7 @@ class NodeModels:
         for id_, served in list(self._served.items()):
             if id_ not in self._named and served not in used:
                 del self._served[id_]
+                self._caches.forget(id_)
                 self._alternatives = {k: a for k, a in self._alternatives.items() if served not in a.members}
                 task = asyncio.get_running_loop().create_task(served.close())
                 self._closing.add(task)

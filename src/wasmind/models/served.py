@@ -30,7 +30,7 @@ def nobody(_id: str, _tenant: str) -> None:
 class ServedModel:
     """A model with its state as the supervisor tells it. It connects as soon as the model is first ready."""
 
-    __slots__ = ("_changed", "_meter", "_metered", "_process", "_remote", "_told", "_want", "entry", "graph")
+    __slots__ = ("_changed", "_metered", "_process", "_remote", "_told", "_want", "entry", "graph", "meter")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ServedModel:
         `want` hears its id and who uses it while it is unloaded.
         """
         self.entry = entry
-        self._meter = meter
+        self.meter = meter
         self._want = want
         self._told = 0.0
         self._process = _process(entry) if entry.kserve is None else None
@@ -153,7 +153,7 @@ class ServedModel:
     def _graph(self) -> Graph:
         backend = self._process or self._remote
         assert backend is not None
-        self._metered = MeteredBackend(backend, self._meter)
+        self._metered = MeteredBackend(backend, self.meter)
         entry = self.entry
         return Graph(entry.name, self._metered, entry.deadline_ms / 1000, entry.labels)
 

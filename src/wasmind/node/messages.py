@@ -56,6 +56,8 @@ class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     grants: dict[str, str] = {}
     """The names it may give to `load_by_name`, each with the `ModelEntry.id` it means."""
     allow_load: bool = False
+    cache: bool = False
+    """Whether it may get answers that are kept, of models that allow it."""
     backends: tuple[str, ...] = ()
     """Whom it may send requests to."""
 

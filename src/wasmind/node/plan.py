@@ -324,6 +324,7 @@ async def compile_functions(
             args=function.args,
             grants={name: plan.grants[record] for name, record in function.grants.items()},
             allow_load=function.allow_load,
+            cache=function.cache,
             backends=function.backends,
         )
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from wasmind.telemetry.elsewhere import ElsewhereFigures
-from wasmind.telemetry.metrics import BYTES
+from wasmind.telemetry.metrics import BYTES, COUNTS
 
 if TYPE_CHECKING:
     from wasmind.telemetry.metrics import Number, Registry
@@ -34,6 +34,20 @@ class ModelFigures:
         )
         self.compute = registry.histogram(
             "wasmind_inference_compute_seconds", "Time the framework ran.", "model", "scope"
+        )
+        self.batch = registry.histogram(
+            "wasmind_inference_batch_size",
+            "How many calls ran together, as each call saw it.",
+            "model",
+            "scope",
+            bounds=COUNTS,
+        )
+        self.cached = registry.counter(
+            "wasmind_inference_cache",
+            "Inferences looked up in the cache: hit, miss.",
+            "model",
+            "scope",
+            "result",
         )
         self.elsewhere = ElsewhereFigures(registry)
 
@@ -159,9 +173,9 @@ class FunctionMeter:
 
 
 class ModelMeter:
-    """Counts one model's inferences, as an edge worker sees them."""
+    """Counts one model's inferences, as a process of the node sees them."""
 
-    __slots__ = ("_compute", "_duration", "_figures", "_labels", "_outcomes", "_queue")
+    __slots__ = ("_batch", "_compute", "_duration", "_figures", "_labels", "_outcomes", "_queue")
 
     def __init__(self, figures: ModelFigures, name: str, scope: str) -> None:
         self._figures = figures
@@ -169,6 +183,7 @@ class ModelMeter:
         self._duration = figures.inference.of(name, scope)
         self._queue = figures.queue.of(name, scope)
         self._compute = figures.compute.of(name, scope)
+        self._batch = figures.batch.of(name, scope)
         self._outcomes: dict[str, Number] = {}
 
     def ended(self, outcome: str, seconds: float) -> None:
@@ -179,7 +194,13 @@ class ModelMeter:
         counted.value += 1
         self._duration.observe(seconds)
 
-    def split(self, queue: float, compute: float) -> None:
-        """Where the time went in the model's process, in seconds."""
+    def split(self, queue: float, compute: float, batch: int) -> None:
+        """Where the time went in the model's process, in seconds, and how many calls ran together."""
         self._queue.observe(queue)
         self._compute.observe(compute)
+        if batch:
+            self._batch.observe(batch)
+
+    def looked_up(self, *, hit: bool) -> None:
+        """An inference was looked up in the cache of answers."""
+        self._figures.cached.of(*self._labels, "hit" if hit else "miss").value += 1

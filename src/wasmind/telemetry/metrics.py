@@ -26,6 +26,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Bounds for durations, from half a millisecond to the longest default deadline."""
 BYTES = tuple(float(1 << shift) for shift in range(16, 33, 2))
 """Bounds for memory, from 64 KiB to 4 GiB."""
+COUNTS = tuple(float(1 << shift) for shift in range(9))
+"""Bounds for how many of something: 1 to 256."""
 
 _ENDED = "ended"
 
