@@ -21,6 +21,9 @@ typedef enum {
     NN_UNSUPPORTED_OPERATION = 6,
     NN_TOO_LARGE = 7,
     NN_NOT_FOUND = 8,
+    NN_END_OF_SEQUENCE = 100,  // these three are WasmEdge's, for language models
+    NN_CONTEXT_FULL = 101,
+    NN_PROMPT_TOO_LONG = 102,
 } nn_errno;
 
 typedef enum { NN_F16 = 0, NN_F32 = 1, NN_F64 = 2, NN_U8 = 3, NN_I32 = 4, NN_I64 = 5 } nn_type;
@@ -74,6 +77,19 @@ NN_IMPORT("compute") nn_errno nn_compute(nn_context context);
 NN_IMPORT("get_output")
 nn_errno nn_get_output(nn_context context, uint32_t index, void *buffer, uint32_t size, uint32_t *written);
 
+// A language model, as WasmEdge's guests use it: input 0 is the prompt and input 1 its options, a JSON object, both of
+// NN_U8. nn_compute writes the whole text. nn_compute_single writes one more token of it, until NN_END_OF_SEQUENCE;
+// output 0 of nn_get_output_single is what it added. nn_fini_single ends a text early.
+NN_IMPORT("compute_single") nn_errno nn_compute_single(nn_context context);
+NN_IMPORT("get_output_single")
+nn_errno nn_get_output_single(nn_context context, uint32_t index, void *buffer, uint32_t size, uint32_t *written);
+NN_IMPORT("fini_single") nn_errno nn_fini_single(nn_context context);
+
+// As nn_load_by_name, with options for every text.
+NN_IMPORT("load_by_name_with_config")
+nn_errno nn_load_by_name_with_config(const char *name, uint32_t length, const char *options, uint32_t options_length,
+                                     nn_graph *graph);
+
 static inline const char *nn_error_text(nn_errno error) {
     switch (error) {
         case NN_SUCCESS: return "success";
@@ -85,6 +101,9 @@ static inline const char *nn_error_text(nn_errno error) {
         case NN_UNSUPPORTED_OPERATION: return "unsupported operation";
         case NN_TOO_LARGE: return "too large";
         case NN_NOT_FOUND: return "not found";
+        case NN_END_OF_SEQUENCE: return "end of sequence";
+        case NN_CONTEXT_FULL: return "context full";
+        case NN_PROMPT_TOO_LONG: return "prompt too long";
     }
     return "unknown error";
 }

@@ -323,6 +323,24 @@ class TooLarge(NnError):
     code, title, status, nn_code = "nn-too-large", "Too large", 413, NnCode.TOO_LARGE
 
 
+class EndOfSequence(NnError):
+    """A text that is made step by step has ended; no failure, and the steps before it stand."""
+
+    code, title, nn_code = "end-of-sequence", "The text has ended", NnCode.END_OF_SEQUENCE
+
+
+class ContextFull(NnError):
+    """A prompt and what was generated after it take all the tokens a generation may have."""
+
+    code, title, status, nn_code = "context-full", "The context is full", 413, NnCode.CONTEXT_FULL
+
+
+class PromptTooLong(NnError):
+    """A prompt alone has more tokens than a generation may have."""
+
+    code, title, status, nn_code = "prompt-too-long", "The prompt is too long", 413, NnCode.PROMPT_TOO_LONG
+
+
 class UnsupportedOperation(NnError):
     """The call is not offered here: by policy, by the model or by the machine."""
 

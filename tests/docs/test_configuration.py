@@ -19,6 +19,7 @@ SECTIONS = {
     "models.NAME": config.Model,
     "models.NAME.versions.N": config.Version,
     "models.NAME.batch": config.Batch,
+    "models.NAME.generation": config.Generation,
     "models.NAME.kserve": config.KServe,
     "models.NAME.inputs.INPUT": config.Converted,
     "models.NAME.card": config.Card,
@@ -37,7 +38,15 @@ STEPS = {
     "top_k": convert.TopK,
 }
 """The steps of a conversion that have settings."""
-NOT_SHOWN = (None, msgspec.NODEFAULT, config.Batch(), config.Example(), config.Limits(), config.Ports())
+NOT_SHOWN = (
+    None,
+    msgspec.NODEFAULT,
+    config.Batch(),
+    config.Generation(),
+    config.Example(),
+    config.Limits(),
+    config.Ports(),
+)
 """Defaults for which the page says in words what they mean, or points to a table of their own."""
 
 

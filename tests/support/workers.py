@@ -136,7 +136,7 @@ class Standing:
 
 
 @contextmanager
-def standing(model: bytes, directory: Path, **settings: Any) -> Iterator[Standing]:
+def standing(model: bytes | Path, directory: Path, **settings: Any) -> Iterator[Standing]:
     """Serve a model from a process that belongs to a loop in another thread."""
     made: Future[Standing] = Future()
     end = threading.Event()

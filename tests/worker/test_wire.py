@@ -17,6 +17,7 @@ from wasmind.worker.wire import (
     Done,
     Failed,
     Fetch,
+    Forget,
     Frames,
     FrameTooLargeError,
     Hello,
@@ -34,6 +35,8 @@ TO_WORKER = [
     Hello(VERSION, 1 << 20),
     Infer(1, 1 << 62, ((1, 4), ()), (b"abcd", 4096), (None, Place(8192, 16))),
     Infer(1, 0, (), ()),
+    Infer(2, 5, ((3,),), (b"abc",), (), 9),
+    Forget(9),
     Fetch(7, (None, Place(0, 5))),
     Cancel((1 << 63) - 1),
 ]

@@ -10,10 +10,13 @@ import msgspec
 
 from wasmind.backends.leases import ProcessOutputs, SharedLease, Space
 from wasmind.errors import (
+    ContextFull,
     ConversionFailed,
+    EndOfSequence,
     InferenceTimeout,
     InvalidArgument,
     NnError,
+    PromptTooLong,
     RuntimeFailed,
     TooLarge,
 )
@@ -26,6 +29,7 @@ from wasmind.worker.wire import (
     Done,
     Failed,
     Fetch,
+    Forget,
     Frames,
     Hello,
     Infer,
@@ -40,12 +44,23 @@ from wasmind.worker.wire import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.backends.generation import ProcessGeneration
     from wasmind.nn.signature import Signature
     from wasmind.nn.tensor import Buffer
     from wasmind.worker.shapes import Dims, Shapes
 
 _KINDS: dict[str, type[NnError]] = {
-    kind.code: kind for kind in (ConversionFailed, InferenceTimeout, InvalidArgument, RuntimeFailed, TooLarge)
+    kind.code: kind
+    for kind in (
+        ContextFull,
+        ConversionFailed,
+        EndOfSequence,
+        InferenceTimeout,
+        InvalidArgument,
+        PromptTooLong,
+        RuntimeFailed,
+        TooLarge,
+    )
 }
 _AHEAD_NS = 20_000_000
 _FIRST_WINDOW, _LARGEST_WINDOW = 8, 256
@@ -66,6 +81,8 @@ class Call(msgspec.Struct, eq=False):
     """In the loop's time."""
     tenant: str
     future: asyncio.Future[ProcessOutputs]
+    generation: ProcessGeneration | None = None
+    """What this is a step of."""
     gone: bool = False
     """Nobody waits any more. What it uses of the arena stays taken until the worker has answered."""
     starved: bool = False
@@ -198,8 +215,13 @@ class Link(asyncio.Protocol):
     # --- calls out --------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> bool:
-        """Send a call. False, and nothing has changed, if the arena has no room now. Raises TooLarge."""
-        inputs = call.inputs
+        """Send a call. False, and nothing has changed, if the arena has no room now.
+
+        Raises TooLarge, and ModelDied for a step of what was begun on another connection.
+        """
+        inputs, generation = call.inputs, call.generation
+        if generation is not None and generation.link not in (None, self):
+            raise generation.lost()
         dims = tuple(map(_dims_of, inputs))
         data: tuple[Any, ...] | None = tuple(map(_data_of, inputs))
         if sum(map(len, data)) > INLINE:  # type: ignore[arg-type]  # all of them have a length
@@ -215,8 +237,16 @@ class Link(asyncio.Protocol):
         self.calls[call.number] = call
         # asyncio's and uvloop's clocks are both CLOCK_MONOTONIC, which the worker reads too.
         deadline = int(call.deadline * 1e9) if call.deadline < _FOREVER else _LATEST
-        self._write(Infer(call.number, deadline, dims, data, call.places))
+        if generation is None:
+            self._write(Infer(call.number, deadline, dims, data, call.places))
+        else:
+            generation.link = self
+            self._write(Infer(call.number, deadline, dims, data, call.places, generation.number))
         return True
+
+    def forget(self, generation: int) -> None:
+        """Tell the worker that no more steps of a generation are wanted."""
+        self._write(Forget(generation))
 
     def abandon(self, call: Call) -> None:
         """Tell the worker that nobody waits for a call that was sent."""
@@ -286,7 +316,7 @@ class Link(asyncio.Protocol):
             )
         return None
 
-    def _write(self, message: Infer | Fetch | Cancel) -> None:
+    def _write(self, message: Infer | Fetch | Cancel | Forget) -> None:
         if self._transport is not None:
             self._transport.write(encode(message))
 

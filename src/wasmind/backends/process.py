@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from wasmind.backends.deadlines import Deadlines
+from wasmind.backends.generation import ProcessGeneration
 from wasmind.backends.leases import PrivateLease
 from wasmind.backends.link import Call, Link
 from wasmind.backends.queue import FairQueue
@@ -64,6 +65,7 @@ class ProcessBackend:
         self._down = False
         self._resting = False
         self._pause = 0.0
+        self._generations = 0
         if signature is not None:
             self._learn(signature)
 
@@ -82,6 +84,11 @@ class ProcessBackend:
         lease = None if size <= INLINE or link is None else link.space.lease(size)
         return lease or PrivateLease(size)
 
+    def generation(self) -> ProcessGeneration:
+        """A new inference that goes step by step; see `nn.Backend.generation`."""
+        self._generations += 1
+        return ProcessGeneration(self._step, self._generations)
+
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> ProcessOutputs:
         """Run once; see `nn.Backend.infer`. The outputs also tell `batch`, how many calls ran together."""
         if self._refused or len(self._waiting) >= self._limit:
@@ -90,6 +97,31 @@ class ProcessBackend:
         link = self._link
         # Nobody waits before it, the worker takes more, and its bytes fit: so it is with nearly all calls.
         if link is None or link.queued or len(link.calls) >= link.window or not link.send(call):
+            self._hold(call)
+        self._deadlines.add(call)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
+        finally:
+            self._waiting.discard(call)
+
+    async def _step(
+        self, generation: ProcessGeneration, inputs: tuple[Tensor, ...], deadline: float, tenant: str
+    ) -> ProcessOutputs:
+        """One step. The first waits for its turn like any call; the others do not, as their end makes room.
+
+        Raises as `infer` does.
+        """
+        if self._refused or len(self._waiting) >= self._limit:
+            self._turn_away()
+        link = self._link
+        if generation.link not in (None, link):
+            raise generation.lost()
+        call = Call(inputs, deadline, tenant, asyncio.get_running_loop().create_future(), generation)
+        waits = link is None or (generation.link is None and (link.queued or len(link.calls) >= link.window))
+        if waits or link is None or not link.send(call):
             self._hold(call)
         self._deadlines.add(call)
         try:

@@ -13,7 +13,18 @@ from wasmind.config.checks import BACKEND, MODEL_NAME, NAME
 from wasmind.config.convert import Converted, Step
 from wasmind.config.file import Config, load, parse
 from wasmind.config.function import Function, Limits
-from wasmind.config.model import Batch, Encoding, KServe, Model, Prefer, Runtime, StandIn, Target, Version
+from wasmind.config.model import (
+    Batch,
+    Encoding,
+    Generation,
+    KServe,
+    Model,
+    Prefer,
+    Runtime,
+    StandIn,
+    Target,
+    Version,
+)
 from wasmind.config.node import Node, Ports
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
@@ -32,6 +43,7 @@ __all__ = [
     "Encoding",
     "Example",
     "Function",
+    "Generation",
     "Inference",
     "KServe",
     "Limits",

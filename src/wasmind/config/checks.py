@@ -64,6 +64,8 @@ def _bad_model(name: str, model: Model) -> Iterator[str]:
     yield from versions.problems(name, model)
     if model.instances < 1 or model.threads < 1 or model.batch.max_size < 1:
         yield f"models.{name}: instances, threads and batch.max_size are at least 1"
+    if min(model.generation.context, model.generation.at_once, model.generation.max_tokens) < 1:
+        yield f"models.{name}.generation: context, at_once and max_tokens are at least 1"
     for number, one in versions.settings_of(model).items():
         at = f"models.{name}" if number is None else f"models.{name}.versions.{number}"
         if one.path is None and one.source is None and one.kserve is None:

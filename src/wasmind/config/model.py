@@ -29,6 +29,15 @@ class StandIn(Section, frozen=True):
     after_ms: float | None = None
 
 
+class Generation(Section, frozen=True):
+    """What a language model's guests may have of it."""
+
+    context: int = 2048
+    """Tokens of a prompt and its answer together; the memory of that many is kept ready."""
+    at_once: int = 2
+    max_tokens: int = 1024
+
+
 class KServe(Section, frozen=True):
     """Where a remote model is served, by the Open Inference Protocol v2."""
 
@@ -96,6 +105,7 @@ class Model(Section, frozen=True):
     instances: int = 1
     threads: int = 1
     batch: Batch = Batch()
+    generation: Generation = Generation()
     labels: Path | None = None
     inputs: dict[str, Converted] = {}
     outputs: dict[str, Converted] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wasmind.models.served import ServedModel
-    from wasmind.nn.backend import Lease, Outputs
+    from wasmind.nn.backend import Generation, Lease, Outputs
     from wasmind.nn.signature import Signature
     from wasmind.nn.tensor import Tensor
     from wasmind.node.messages import Alternative
@@ -95,6 +95,17 @@ class EitherBackend:
     def lease(self, size: int) -> Lease:
         """The lead's own."""
         return self._lead.graph.backend.lease(size)
+
+    def generation(self) -> Generation:
+        """Of the first model that serves and goes step by step: one does all of an inference's steps.
+
+        Raises ModelUnavailable.
+        """
+        ordered = [self._model.members[position] for position in self._model.ordered()]
+        for member in ordered:
+            if member.usable and member.entry.signature is not None and member.entry.signature.steps:
+                return member.graph.backend.generation()
+        raise ordered[0].unavailable()
 
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> Outputs:
         """Run once; see `nn.Backend.infer`."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from wasmind.nn.context import TENSOR_COST
 from wasmind.nn.graph import Graph
+from wasmind.nn.memory import TENSOR_COST
 from wasmind.nn.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.models.served import ServedModel
-    from wasmind.nn.backend import Backend, Lease, Outputs
+    from wasmind.nn.backend import Backend, Generation, Lease, Outputs
     from wasmind.nn.signature import Signature
     from wasmind.telemetry.figures import ModelMeter
 
@@ -80,6 +80,10 @@ class CachedBackend:
     def lease(self, size: int) -> Lease:
         """The backend's own."""
         return self._backend.lease(size)
+
+    def generation(self) -> Generation:
+        """The backend's own: what comes step by step is not kept."""
+        return self._backend.generation()
 
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> Outputs:
         """The answer that is kept, or the backend's own."""

@@ -34,6 +34,20 @@ class Outputs(Protocol):
         """Give the memory back. Releasing twice is harmless; the tensors' data must not be read after it."""
 
 
+class Generation(Protocol):
+    """One inference that goes step by step."""
+
+    async def step(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> Outputs:
+        """The outputs of the next step, the first with the inputs and the others with none.
+
+        One step at a time. Raises EndOfSequence or ContextFull after the last one, and whatever
+        `Backend.infer` raises; after ModelDied or ModelUnavailable there are no more steps.
+        """
+
+    def close(self) -> None:
+        """Nobody wants another step. Closing twice is harmless."""
+
+
 class Backend(Protocol):
     """A loaded model, wherever it runs."""
 
@@ -52,4 +66,10 @@ class Backend(Protocol):
 
         `deadline` is an `asyncio` loop time. Cancelling the awaiting task cancels the inference.
         Raises InferenceTimeout, ModelBusy, ModelDied, ModelUnavailable, RuntimeFailed.
+        """
+
+    def generation(self) -> Generation:
+        """A new inference that goes step by step, of a model whose signature says `steps`.
+
+        Raises UnsupportedOperation where none does.
         """

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter_ns
+from typing import TypeAlias
 
-from wasmind.errors import InvalidArgument, TooLarge
+import msgspec
+
+from wasmind.errors import ContextFull, EndOfSequence, InvalidArgument, TooLarge, UnsupportedOperation
 from wasmind.nn import validation
-from wasmind.nn.backend import Lease, Outputs
+from wasmind.nn.backend import Generation, Lease, Outputs
+from wasmind.nn.gathered import Gathered
 from wasmind.nn.graph import Graph
+from wasmind.nn.memory import TENSOR_COST, Memory
 from wasmind.nn.signature import TensorSpec
 from wasmind.nn.tensor import Buffer, Tensor, TensorType
 
-TENSOR_COST = 256
-"""Bytes that a tensor counts for beside its data, so that empty ones are not free."""
-
-
-class Memory:
-    """The bytes that one guest's tensors take on the host."""
-
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def take(self, size: int) -> None:
-        """Count `size` more bytes. Raises TooLarge when they are too many."""
-        if self.used + size > self.limit:
-            raise TooLarge(
-                f"{size} more bytes of tensors would be over the function's limit",
-                cause=f"{self.used} of {self.limit} bytes are in use",
-                remedy="close contexts that are done with, or raise limits.nn_memory",
-            )
-        self.used += size
-
-    def free(self, size: int) -> None:
-        """Count `size` bytes no more."""
-        self.used -= size
+Infer: TypeAlias = Callable[[tuple[Tensor, ...], float, str], Awaitable[Outputs]]
 
 
 class Timing:
@@ -56,11 +36,19 @@ class Timing:
         """Which models others stood in for, in words."""
 
 
+class _Streams(msgspec.Struct):
+    stream: bool = False
+
+
+_streams = msgspec.json.Decoder(_Streams)
+
+
 class ExecutionContext:
     """Inputs and outputs of a graph for one guest. Only its `Session` makes one."""
 
     __slots__ = (
         "_computing",
+        "_generation",
         "_inputs",
         "_leases",
         "_memory",
@@ -78,6 +66,7 @@ class ExecutionContext:
         self.tenant = tenant
         self.closed = False
         self._computing = False
+        self._generation: Generation | None = None
         self._memory = memory
         self._timing = timing
         self._inputs: list[Tensor | None] = [None] * count
@@ -140,6 +129,8 @@ class ExecutionContext:
             self._leases[index] = lease
         lease.view[:] = data
         self._inputs[index] = Tensor(spec.type, dims, lease.view)
+        if self._generation is not None:
+            self.end_steps()
 
     def _drop_input(self, index: int) -> None:
         lease = self._leases[index]
@@ -151,34 +142,100 @@ class ExecutionContext:
 
     # --- computation --------------------------------------------------------------------------------------
 
-    async def compute(self) -> None:
+    def compute(self) -> Coroutine[None, None, None]:
         """Run the graph on the inputs that are set; the outputs of the computation before are dropped.
 
         Raises InvalidArgument when an input is missing, InvalidTensor, TooLarge for the outputs, and whatever
-        `Backend.infer` raises.
+        `Backend.infer` raises; of a model that goes step by step also ContextFull, with the outputs there.
         """
+        if self.graph.signature.steps:
+            return self._compute_steps()
         inputs = self._ready()
         self.drop_outputs()
+        return self._compute(inputs, self.graph.backend.infer)
+
+    async def compute_single(self) -> None:
+        """Take the next step of a model that goes step by step, the first on the inputs that are set.
+
+        Its outputs take the place of those of the step before. Raises EndOfSequence or ContextFull after the
+        last step, when its outputs are still there; UnsupportedOperation for another model; and as `compute`
+        does. Whatever it raises, the next one begins anew.
+        """
+        if not self.graph.signature.steps:
+            raise UnsupportedOperation(
+                f'the model "{self.graph.name}" gives its outputs at once', remedy="call compute instead"
+            )
+        await self._step(asyncio.get_running_loop().time() + self.graph.deadline)
+
+    def end_steps(self) -> None:
+        """Forget the steps taken: the next one begins anew. The last outputs stay."""
+        generation, self._generation = self._generation, None
+        if generation is not None:
+            generation.close()
+
+    async def _step(self, deadline: float) -> None:
+        inputs: tuple[Tensor, ...] = ()
+        if self._generation is None:
+            inputs = self._ready()
+            self._generation = self.graph.backend.generation()
+        try:
+            await self._compute(inputs, self._generation.step, deadline)
+        except BaseException:
+            self.end_steps()
+            raise
+
+    async def _compute_steps(self) -> None:
+        """Take all steps as one computation, so that those of others come between them."""
+        self.end_steps()
+        deadline = asyncio.get_running_loop().time() + self.graph.deadline
+        gathered = Gathered(self._memory)
+        full = None
+        try:
+            while not self.closed:
+                await self._step(deadline)
+                if self._outputs is not None:
+                    gathered.add(self._outputs)
+        except EndOfSequence:
+            pass
+        except ContextFull as error:
+            full = error
+        finally:
+            self.end_steps()
+            gathered.uncount()
+        if self.closed:
+            return
+        gathered.join()
+        self._keep(gathered)
+        if full is not None:
+            raise full
+
+    async def _compute(self, inputs: tuple[Tensor, ...], infer: Infer, deadline: float = 0.0) -> None:
         timing = self._timing
         started = perf_counter_ns()
         self._computing = True
         try:
-            deadline = asyncio.get_running_loop().time() + self.graph.deadline
-            outputs = await self.graph.backend.infer(inputs, deadline, self.tenant)
+            deadline = deadline or asyncio.get_running_loop().time() + self.graph.deadline
+            outputs = await infer(inputs, deadline, self.tenant)
         finally:
             self._computing = False
             timing.count += 1
             timing.waited_ns += perf_counter_ns() - started
             if self.closed:
+                self.end_steps()
                 self._drop_inputs()
-        if self.closed:
-            outputs.release()
-            return
         timing.queue_ns += outputs.queue_ns
         timing.compute_ns += outputs.compute_ns
         stand_in = getattr(outputs, "stand_in", None)
         if stand_in is not None:
             timing.stand_ins.append(stand_in)
+        self._keep(outputs)
+
+    def _keep(self, outputs: Outputs) -> None:
+        """Hold outputs until the next computation. Raises TooLarge."""
+        if self.closed:
+            outputs.release()
+            return
+        self.drop_outputs()
         size = sum(len(tensor.data) + TENSOR_COST for tensor in outputs.tensors)
         try:
             self._memory.take(size)
@@ -188,7 +245,14 @@ class ExecutionContext:
         self._outputs, self._outputs_size = outputs, size
 
     async def infer(self, inputs: Sequence[tuple[str, Tensor]]) -> tuple[tuple[str, Tensor], ...]:
-        """Compute with exactly these inputs, by name; all outputs, by name. Raises as `compute` does."""
+        """Compute with exactly these inputs, by name; all outputs, by name. Raises as `compute` does.
+
+        Of a model that goes step by step it is the first step when the input `options` says `"stream": true`,
+        and without any inputs the next one; then it raises as `compute_single` does.
+        """
+        if self._generation is not None and not inputs:
+            await self.compute_single()
+            return self.outputs()
         given: dict[int, Tensor] = {}
         for name, tensor in inputs:
             index = self.index_of(name)
@@ -201,17 +265,35 @@ class ExecutionContext:
                 self._inputs[index] = None
             else:
                 self.set_input(index, found.type, found.dims, found.data)
-        await self.compute()
+        if self.graph.signature.steps and self._is_streamed():
+            await self.compute_single()
+        else:
+            await self.compute()
         return self.outputs()
+
+    def _is_streamed(self) -> bool:
+        options = self._inputs[self.index_of("options")]
+        if options is None:
+            return False
+        try:
+            return _streams.decode(options.data).stream
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False  # the model says what is wrong with it
 
     def _ready(self) -> tuple[Tensor, ...]:
         inputs = tuple(tensor for tensor in self._inputs if tensor is not None)
         signature = self.graph.signature
         if len(inputs) != len(self._inputs):
+            inputs = tuple(
+                tensor or Tensor(spec.type, (0,) * len(spec.dims or ()), b"")
+                for tensor, spec in zip(self._inputs, signature.inputs, strict=True)
+                if tensor is not None or spec.optional
+            )
+        if len(inputs) != len(self._inputs):
             missing = [
                 f"{index} ({spec.name}: {spec})"
                 for index, spec in enumerate(signature.inputs)
-                if self._inputs[index] is None
+                if self._inputs[index] is None and not spec.optional
             ]
             raise InvalidArgument(
                 f'compute of "{self.graph.name}" without input {", ".join(missing[:8])}',
@@ -260,6 +342,7 @@ class ExecutionContext:
         self.closed = True
         self.drop_outputs()
         if not self._computing:
+            self.end_steps()
             self._drop_inputs()
 
     def _drop_inputs(self) -> None:

@@ -9,9 +9,10 @@ from typing import TypeVar
 from wasmind.config import Limits
 from wasmind.errors import InvalidArgument, InvalidEncoding, TooLarge, UnsupportedOperation
 from wasmind.nn import encoding as encodings
-from wasmind.nn.context import TENSOR_COST, ExecutionContext, Memory, Timing
+from wasmind.nn.context import ExecutionContext, Timing
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.graph import Graph, Models
+from wasmind.nn.memory import TENSOR_COST, Memory
 from wasmind.nn.tensor import Buffer, Tensor, TensorType
 from wasmind.nn.validation import check_rank
 
@@ -19,10 +20,14 @@ MAX_NAME = 256
 """Bytes of a model's name; no model has a longer one."""
 
 MAX_BUILDERS = 2
-"""OpenVINO takes two (its XML, then its weights), every other encoding one."""
+"""OpenVINO takes two (its XML, then its weights), GGML may have its options as the second, every other
+encoding takes one."""
 
 MAX_TENSORS = 4096
 """Tensors that a guest may hold at once, however small."""
+
+CONFIG = "config"
+"""The input, of models that have one, which `configure` sets."""
 
 _FIRST = 1 << 30
 Resource = TypeVar("Resource", Graph, ExecutionContext, Tensor)
@@ -36,6 +41,7 @@ class Session:
     """
 
     __slots__ = (
+        "_configs",
         "_contexts",
         "_graphs",
         "_limits",
@@ -52,6 +58,7 @@ class Session:
         self._limits = limits
         self._tenant = tenant
         self._graphs: dict[int, Graph] = {}
+        self._configs: dict[int, bytes] = {}
         self._contexts: dict[int, ExecutionContext] = {}
         self._tensors: dict[int, Tensor] = {}
         self._memory = Memory(limits.nn_memory)
@@ -72,6 +79,19 @@ class Session:
 
     async def _named(self, found: Awaitable[Graph]) -> int:
         return self._add(self._graphs, await found)
+
+    def configure(self, handle: int, settings: bytes) -> bool:
+        """Let contexts of a graph begin with settings, a JSON object; empty is none.
+
+        False if its model takes none: one that does has an input for them. Raises InvalidArgument.
+        """
+        if not settings:
+            return True
+        inputs = self.graph(handle).signature.inputs
+        if not any(spec.name == CONFIG and spec.optional for spec in inputs):
+            return False
+        self._configs[handle] = settings
+        return True
 
     def check_load(self, count: int, size: int) -> None:
         """Whether `count` builders of `size` bytes together may be loaded at all, before a byte of them is
@@ -104,6 +124,9 @@ class Session:
         """
         if encoding is Encoding.AUTODETECT:
             encoding = encodings.detected(builders[0])
+        config = b""
+        if len(builders) == 2 and encoding is Encoding.GGML:
+            builders, config = (builders[0],), builders[-1]  # as WasmEdge takes them
         if len(builders) != 1 and encoding is not Encoding.OPENVINO:
             raise InvalidArgument(
                 f"{len(builders)} builders for {encoding}",
@@ -115,7 +138,9 @@ class Session:
                 cause=f"they look like {encodings.sniff(builders[0]) or 'nothing that is known here'}",
                 remedy="name the encoding they have, or autodetect",
             )
-        return self._add(self._graphs, await self._models.load(builders, encoding, target))
+        handle = self._add(self._graphs, await self._models.load(builders, encoding, target))
+        self.configure(handle, config)
+        return handle
 
     def graph(self, handle: int) -> Graph:
         """Resolve a graph's handle. Raises InvalidArgument."""
@@ -128,6 +153,7 @@ class Session:
         """Give a graph back; contexts of it go on. Raises InvalidArgument."""
         self.graph(handle)
         del self._graphs[handle]
+        self._configs.pop(handle, None)
 
     # --- contexts -----------------------------------------------------------------------------------------
 
@@ -135,7 +161,11 @@ class Session:
         """A handle of a new context. Raises InvalidArgument, TooLarge, ModelUnavailable."""
         found = self.graph(graph)
         self._room(self._contexts, self._limits.nn_contexts, "execution contexts")
-        return self._add(self._contexts, ExecutionContext(found, self._memory, self.timing, self._tenant))
+        made = ExecutionContext(found, self._memory, self.timing, self._tenant)
+        config = self._configs.get(graph)
+        if config is not None:
+            made.set_input(made.index_of(CONFIG), TensorType.U8, (len(config),), config)
+        return self._add(self._contexts, made)
 
     def context(self, handle: int) -> ExecutionContext:
         """Resolve a context's handle. Raises InvalidArgument."""

@@ -19,6 +19,8 @@ class TensorSpec(msgspec.Struct, frozen=True):
     type: TensorType
     dims: tuple[Dim, ...] | None
     """None when even the rank is unknown."""
+    optional: bool = False
+    """A guest need not set it; it is empty then."""
 
     def __str__(self) -> str:
         return f"{self.type} of any shape" if self.dims is None else describe(self.type, self.dims)
@@ -29,3 +31,5 @@ class Signature(msgspec.Struct, frozen=True):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    steps: bool = False
+    """Whether its outputs also come step by step: a language model's do, token by token."""

@@ -279,6 +279,7 @@ def _spec(record: ModelRecord) -> WorkerSpec:
         threads=settings.threads,
         batch=settings.batch.max_size,
         batch_delay_ms=settings.batch.max_delay_ms,
+        generation=settings.generation,
         memory=int(settings.memory),
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,

@@ -50,6 +50,12 @@ class ModelFigures:
             "result",
         )
         self.elsewhere = ElsewhereFigures(registry)
+        self.prompts = registry.counter(
+            "wasmind_prompt_tokens", "Tokens of prompts that a language model read.", "model", "scope"
+        )
+        self.generated = registry.counter(
+            "wasmind_generated_tokens", "Tokens that a language model wrote.", "model", "scope"
+        )
 
     def model(self, name: str, scope: str) -> ModelMeter:
         """The figures of one model, bound for the hot path."""
@@ -204,3 +210,8 @@ class ModelMeter:
     def looked_up(self, *, hit: bool) -> None:
         """An inference was looked up in the cache of answers."""
         self._figures.cached.of(*self._labels, "hit" if hit else "miss").value += 1
+
+    def generated(self, prompt: int, answer: int) -> None:
+        """A language model read and wrote so many tokens."""
+        self._figures.prompts.of(*self._labels).value += prompt
+        self._figures.generated.of(*self._labels).value += answer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wasmind.errors import InferenceTimeout, RuntimeFailed, TooLarge
+from wasmind.errors import InferenceTimeout, NnError, RuntimeFailed, TooLarge
 from wasmind.nn.explain import explained
 from wasmind.nn.tensor import MAX_RANK
 from wasmind.worker.layout import Layouts, bytes_of
@@ -191,6 +191,8 @@ class Runner:
         elif self.aborted is not None or call.message.deadline <= _now():
             self.aborted = None
             call.fail(InferenceTimeout.code, "the inference took longer than it may", words)
+        elif isinstance(error, NnError):
+            call.fail(error.code, error.message, error.cause, error.remedy)
         else:
             memory = isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
             # Explained here: what searches a hostile model's words is confined with it.

@@ -67,9 +67,11 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         )
     from wasmind.worker.batcher import Batcher, Line, Queue
     from wasmind.worker.call import Call, company
+    from wasmind.worker.generations import Generations, Turns
     from wasmind.worker.inference import Runner
     from wasmind.worker.server import Server
     from wasmind.worker.shapes import Shapes
+    from wasmind.worker.stepping import stepping
     from wasmind.worker.warm import measure, probe_batching, warm_up
     from wasmind.worker.wire import MAX_TENSORS
 
@@ -87,7 +89,10 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     executions = [model.execution() for _ in range(spec.instances)]
     seen: Signature = signature
     joins: Company = company
-    if spec.conversions is None:
+    generations: Generations | None = None
+    if signature.steps:
+        runners, generations = stepping(executions, signature, spec)
+    elif spec.conversions is None:
         shapes = Shapes(signature)
         runners = [Runner(execution, signature, shapes) for execution in executions]
     else:
@@ -106,7 +111,14 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
             notes.append(why)
     queue: Queue[Call] = Line() if largest == 1 else Batcher(largest, int(spec.batch_delay_ms * 1e6))
     server = Server(
-        listener, control, runners, queue, largest=largest, run_limit_ms=spec.run_limit_ms, company=joins
+        listener,
+        control,
+        runners,
+        queue if generations is None else Turns(generations),
+        largest=largest,
+        run_limit_ms=spec.run_limit_ms,
+        company=joins,
+        generations=generations,
     )
     server.prepare()
     confine.before_serve(held, runtime.profile)

@@ -14,13 +14,14 @@ from wasmind.worker.call import Call, company
 from wasmind.worker.connection import BrokenConnectionError, Connection
 from wasmind.worker.spec import LEAVE
 from wasmind.worker.watch import Watch, die
-from wasmind.worker.wire import CANCELLED, Fetch, Hello, Infer
+from wasmind.worker.wire import CANCELLED, Fetch, Forget, Hello, Infer
 
 if TYPE_CHECKING:
     import socket
 
     from wasmind.worker.batcher import Queue
     from wasmind.worker.call import Company
+    from wasmind.worker.generations import Generations
     from wasmind.worker.inference import Runner
     from wasmind.worker.wire import ToWorker
 
@@ -46,11 +47,13 @@ class Server:
         largest: int,
         run_limit_ms: float,
         company: Company = company,
+        generations: Generations | None = None,
     ) -> None:
         self._listener = listener
         self._control = control
         self._runners = runners
         self._queue = queue
+        self._generations = generations
         self._batched = largest > 1
         self._company = company
         self._lanes = len(runners) * largest
@@ -181,6 +184,10 @@ class Server:
     def _receive(self, connection: Connection, message: ToWorker) -> None:
         if isinstance(message, Hello):
             raise BrokenConnectionError("it said Hello twice")
+        if isinstance(message, Forget):
+            if self._generations is not None:
+                self._generations.forget(connection, message.generation)
+            return
         known = connection.calls.get(message.call)
         if known is None:
             return  # its answer crossed this message
@@ -200,3 +207,5 @@ class Server:
         for call in list(connection.calls.values()):
             call.cancelled = True
             self._queue.drop(call)
+        if self._generations is not None:
+            self._generations.forget_all(connection)

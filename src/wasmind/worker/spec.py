@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wasmind.catalog.files import ModelFile
-from wasmind.config import Converted, Encoding, Runtime, Target
+from wasmind.config import Converted, Encoding, Generation, Runtime, Target
 from wasmind.nn.signature import Signature
 
 MAX_REPORT = 8 << 20
@@ -55,6 +55,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The largest batch; 1 means no batching."""
     batch_delay_ms: float = 0.0
     """How long the first of a batch may wait for others."""
+    generation: Generation = Generation()
+    """For a language model: how long its texts may be, and how many it writes at the same time."""
     memory: int = 4 << 30
     """Bytes of private memory the process may have."""
     run_limit_ms: float = 30_000.0

@@ -27,7 +27,7 @@ _FLOATS = frozenset({TensorType.F16, TensorType.F32, TensorType.F64, TensorType.
 def warm_up(execution: Execution, signature: Signature) -> str | None:
     """Run once with made-up inputs of plausible shapes. Returns why that did not work, in words, or None."""
     why = None
-    for size in _SIZES:
+    for size in () if signature.steps else _SIZES:  # one that steps has warmed up while it loaded
         try:
             execution.run(made_up(signature, size, seed=0), [None] * len(signature.outputs))
         except Exception as error:  # noqa: BLE001 - a guess at shapes may be wrong in any way
@@ -39,10 +39,10 @@ def warm_up(execution: Execution, signature: Signature) -> str | None:
 
 def measure(execution: Execution, signature: Signature) -> float | None:
     """Milliseconds of one inference on a warm model: the median of a few, of one if it is slow. None where
-    none succeeds.
+    none succeeds, and for a model that steps: how many steps an inference has is for its caller to say.
     """
     places: list[Array | None] = [None] * len(signature.outputs)
-    for size in _SIZES:
+    for size in () if signature.steps else _SIZES:
         took: list[float] = []
         try:
             inputs = made_up(signature, size, seed=0)

@@ -6,6 +6,10 @@ edge begins with `Hello`, which carries the descriptor of its arena (SCM_RIGHTS)
 `Fetch` and its `Done`, or by `Cancel`. A `Cancel` of a call that is not yet answered is answered by `Failed`
 with the code `cancelled`.
 
+An `Infer` may belong to a generation, an inference that goes step by step: the first one with its number has
+the inputs, those after it have none, and each gives the outputs of one step. The worker keeps its state until
+a `Forget`, or the connection's end.
+
 Large tensors lie in the arena and the frame says where; small ones travel inline. The edge alone decides
 which bytes of the arena a call may use, and it never takes an offset from the worker: a `Done` says only "in
 its place".
@@ -23,7 +27,7 @@ from wasmind.nn.tensor import MAX_RANK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = 1
+VERSION = 2
 
 INLINE = 4096
 """Tensors of at most this many bytes travel inline."""
@@ -84,6 +88,8 @@ class Infer(Message, frozen=True, tag=1):
     places: _Places = ()
     """For each output where it may be written; None where its size is not known, or it travels inline. Empty
     where all are None."""
+    generation: _Count = 0
+    """Which one this is a step of, by a number that the edge never uses twice; 0 for a whole inference."""
 
 
 class Fetch(Message, frozen=True, tag=2):
@@ -99,7 +105,13 @@ class Cancel(Message, frozen=True, tag=3):
     call: _Count
 
 
-ToWorker: TypeAlias = Hello | Infer | Fetch | Cancel
+class Forget(Message, frozen=True, tag=4):
+    """No more steps of this generation are wanted. Sent after the `Cancel` of its step under way."""
+
+    generation: _Count
+
+
+ToWorker: TypeAlias = Hello | Infer | Fetch | Cancel | Forget
 
 
 # --- worker → edge --------------------------------------------------------------------------------------

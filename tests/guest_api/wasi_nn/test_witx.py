@@ -62,6 +62,9 @@ def test_the_interface_is_the_whole_of_witx() -> None:
         "load_by_name_with_config": 6,
         "unload": 2,
         "finalize_execution_context": 2,
+        "compute_single": 2,
+        "get_output_single": 6,
+        "fini_single": 2,
     }
 
 

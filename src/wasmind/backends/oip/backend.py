@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from wasmind.backends.leases import PrivateLease
 from wasmind.backends.oip.hedging import Budget
@@ -14,7 +14,14 @@ from wasmind.backends.oip.rest import Named
 from wasmind.backends.oip.server import Answer, Server
 from wasmind.backends.oip.transport import NotSent
 from wasmind.backends.race import Why, race
-from wasmind.errors import ConfigError, ModelUnavailable, NnError, PackageMissing, RuntimeFailed
+from wasmind.errors import (
+    ConfigError,
+    ModelUnavailable,
+    NnError,
+    PackageMissing,
+    RuntimeFailed,
+    UnsupportedOperation,
+)
 from wasmind.nn.signature import Signature
 from wasmind.nn.tensor import Tensor
 
@@ -92,6 +99,12 @@ class OipBackend:
     def lease(self, size: int) -> PrivateLease:
         """Private memory for an input."""
         return PrivateLease(size)
+
+    def generation(self) -> NoReturn:
+        """Refused: the protocol gives all outputs at once. Raises UnsupportedOperation."""
+        raise UnsupportedOperation(
+            f"the model {self.name!r} gives its outputs at once", remedy="call compute instead"
+        )
 
     async def infer(self, inputs: tuple[Tensor, ...], deadline: float, tenant: str) -> RemoteOutputs:
         """Run once; see `nn.Backend.infer`. Tried again only if nothing of the request was sent."""

@@ -1,8 +1,9 @@
 """wasi-nn's core ABI (wasi-nn.witx of WebAssembly/wasi-nn), import module `wasi_ephemeral_nn`.
 
 Every function answers an errno, and none traps the guest. Since an errno is all that a guest sees, what it
-means is explained in the function's log. Three of WasmEdge's additions are here too:
-`load_by_name_with_config`, `unload` and `finalize_execution_context`.
+means is explained in the function's log. WasmEdge's additions are here too: `load_by_name_with_config`,
+`unload`, `finalize_execution_context`, and for language models `compute_single`, `get_output_single` and
+`fini_single`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.errors import (
+    EndOfSequence,
     GuestError,
     InvalidArgument,
     InvalidEncoding,
@@ -140,36 +142,58 @@ def load_by_name_with_config(
 ) -> U32 | Awaitable[U32]:
     """WasmEdge's `load_by_name` with settings as a JSON object.
 
-    How a model runs is its operator's choice and shared by all who use it, so the settings change nothing;
-    the function's log says so. What is no JSON object is refused.
+    A language model takes them as its options. How another model runs is its operator's choice and shared by
+    all who use it, so the settings change nothing; the function's log says so. What is no JSON object is
+    refused.
     """
     try:
-        _check_config(guest, config, config_length)
+        settings = _settings(guest, config, config_length)
+        memory = guest.memory
+        memory.view(out, 4)
+        handle = guest.host.nn.load_by_name(memory.view(name, length)[: MAX_NAME + 1])
+        if isinstance(handle, int):
+            _configure(guest, handle, settings)
+            memory.set_u32(out, handle)
+            return SUCCESS
     except WasmindError as error:
         return errno(guest, "load_by_name_with_config", error)
-    return load_by_name(guest, name, length, out)
+    guest.host.about_to_wait()
+    return _handed(guest, "load_by_name_with_config", _configured(guest, handle, settings), out)
 
 
-def _check_config(guest: Guest[CommandHost], config: int, length: int) -> None:
+async def _configured(guest: Guest[CommandHost], handle: Awaitable[int], settings: bytes) -> int:
+    found = await handle
+    _configure(guest, found, settings)
+    return found
+
+
+def _configure(guest: Guest[CommandHost], graph: int, settings: bytes) -> None:
+    if not guest.host.nn.configure(graph, settings):
+        names = sorted(msgspec.json.decode(settings, type=dict[str, object]))
+        guest.host.note(
+            f"load_by_name_with_config: the settings {', '.join(names[:16])} have no effect: "
+            "a named model runs as the platform configured it"
+        )
+
+
+def _settings(guest: Guest[CommandHost], config: int, length: int) -> bytes:
+    """A copy of a configuration; empty when nothing is set. Raises MemoryFault, TooLarge, InvalidArgument."""
     memory = guest.memory
     memory.view(config, length)
     if length > MAX_CONFIG:
         raise TooLarge(f"a configuration of {length} bytes", cause=f"at most {MAX_CONFIG} are read")
     if not length:
-        return
+        return b""
+    text = bytes(memory.read(config, length))
     try:
-        settings = msgspec.json.decode(memory.read(config, length), type=dict[str, object])
+        settings = msgspec.json.decode(text, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidArgument(
             "the configuration is no JSON object",
             cause=str(error),
             remedy='give an object, such as {} or {"ctx-size": 512}',
         ) from error
-    if settings:
-        guest.host.note(
-            f"load_by_name_with_config: the settings {', '.join(sorted(settings)[:16])} have no effect: "
-            "a named model runs as the platform configured it"
-        )
+    return text if settings else b""
 
 
 @nn.function("unload")
@@ -245,6 +269,46 @@ async def _computed(guest: Guest[CommandHost], context: ExecutionContext) -> int
     return SUCCESS
 
 
+@nn.function("compute_single", suspends=True)
+def compute_single(guest: Guest[CommandHost], context: U32) -> U32 | Awaitable[U32]:
+    """WasmEdge's way to have a language model write one more token; the guest waits, its host does not.
+
+    100 says that the text has ended, 101 that the context is full, 102 that the prompt alone is too long.
+    """
+    try:
+        found = guest.host.nn.context(context)
+    except WasmindError as error:
+        return errno(guest, "compute_single", error)
+    guest.host.about_to_wait()
+    return _stepped(guest, found)
+
+
+async def _stepped(guest: Guest[CommandHost], context: ExecutionContext) -> int:
+    timing = guest.host.nn.timing
+    before = timing.waited_ns
+    try:
+        await context.compute_single()
+    except EndOfSequence as error:
+        return ERRNO[error.nn_code]  # nothing went wrong, so there is nothing to explain
+    except WasmindError as error:
+        return errno(guest, "compute_single", error)
+    finally:
+        guest.figures.inference_ns += timing.waited_ns - before
+    return SUCCESS
+
+
+@nn.function("fini_single")
+def fini_single(guest: Guest[CommandHost], context: U32) -> U32:
+    """WasmEdge's way to end a text; the next `compute_single` begins another one on the same inputs."""
+    try:
+        found = guest.host.nn.context(context)
+        found.end_steps()
+        found.drop_outputs()
+    except WasmindError as error:
+        return errno(guest, "fini_single", error)
+    return SUCCESS
+
+
 @nn.function("get_output")
 def get_output(
     guest: Guest[CommandHost], context: U32, index: U32, buffer: U32, size: U32, written: U32
@@ -256,6 +320,17 @@ def get_output(
         return copy_output(guest, context, index, buffer, size, written)
     except WasmindError as error:
         return errno(guest, "get_output", error)
+
+
+@nn.function("get_output_single")
+def get_output_single(
+    guest: Guest[CommandHost], context: U32, index: U32, buffer: U32, size: U32, written: U32
+) -> U32:
+    """Copy what the last `compute_single` gave: 0 is the text's next bytes, 1 is usage as JSON."""
+    try:
+        return copy_output(guest, context, index, buffer, size, written)
+    except WasmindError as error:
+        return errno(guest, "get_output_single", error)
 
 
 def copy_output(

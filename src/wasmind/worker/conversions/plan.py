@@ -56,7 +56,8 @@ class Plan:
             for spec in map(self._settled, inner.outputs)
         ]
         outer = [source.outer for source in self._sources], [spec for spec, _ in self._results]
-        self.signature = Signature(*(tuple(map(self._settled, specs)) for specs in outer))
+        inputs_seen, outputs_seen = (tuple(map(self._settled, specs)) for specs in outer)
+        self.signature = Signature(inputs_seen, outputs_seen)
         """What functions see."""
         self._count = len(inner.inputs)
 

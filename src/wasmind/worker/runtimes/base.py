@@ -57,6 +57,33 @@ class Execution(Protocol):
         """From another thread: let the run under way end with an error. False if that cannot be."""
 
 
+class Generation(Protocol):
+    """One inference that goes step by step, and its state."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more steps; what it held is given back then."""
+
+    def step(self) -> Sequence[Array]:
+        """The outputs of the next step, in the signature's order.
+
+        Raises EndOfSequence or ContextFull after the last one, and whatever the framework raises. A step that
+        was aborted may be taken again.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds. Not called during a step."""
+
+
+class SteppingExecution(Execution, Protocol):
+    """An execution of a model whose signature says `steps`."""
+
+    def begin(self, inputs: Sequence[Array]) -> Generation:
+        """Begin an inference; its first step does the work of it. Called at most as often at once as
+        `spec.generation.at_once` says. Raises InvalidArgument, PromptTooLong.
+        """
+
+
 class LoadedModel(Protocol):
     """A model in memory."""
 
@@ -104,6 +131,7 @@ RUNTIMES: dict[Runtime, Offer] = {
         130 << 20,
     ),
     "tflite": Offer("wasmind.worker.runtimes.tflite", frozenset({"tensorflowlite"}), "tflite", 90 << 20),
+    "ggml": Offer("wasmind.worker.runtimes.ggml", frozenset({"ggml"}), "ggml", 96 << 20),
 }
 
 

@@ -1,0 +1,380 @@
+"""GGUF models in the confined worker: texts, steps, limits, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from support.gguf_models import CONTEXT, smollm2, tiny
+from support.workers import Client, Standing, served, standing, tensor
+from wasmind.config import Generation
+from wasmind.errors import (
+    ContextFull,
+    EndOfSequence,
+    InferenceTimeout,
+    InvalidArgument,
+    ModelDied,
+    ModelLoadFailed,
+    NnError,
+    PromptTooLong,
+    UnsupportedOperation,
+)
+from wasmind.worker.runtimes import llama
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from wasmind.nn.backend import Generation as Steps
+
+GGML: dict[str, Any] = {"encoding": "ggml", "runtime": "ggml"}
+GREEDY = {"temp": 0, "n-predict": 12}
+EMPTY = np.zeros(0, np.uint8)
+
+
+def u8(text: bytes | str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8)
+
+
+def asked(prompt: bytes | str, **options: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    named = {name.replace("_", "-"): value for name, value in options.items()}
+    return u8(prompt), u8(json.dumps(named)), EMPTY
+
+
+async def whole(client: Client, prompt: bytes | str, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    text, usage = await client.infer(*asked(prompt, **options))
+    return text.tobytes(), json.loads(usage.tobytes())
+
+
+async def step(
+    generation: Steps, *arrays: np.ndarray[Any, Any], seconds: float = 20.0
+) -> tuple[bytes, dict[str, Any]]:
+    deadline = asyncio.get_running_loop().time() + seconds
+    outputs = await generation.step(tuple(map(tensor, arrays)), deadline, "t")
+    text, usage = (bytes(each.data) for each in outputs.tensors)
+    outputs.release()
+    return text, json.loads(usage)
+
+
+async def stepped(client: Client, prompt: bytes | str, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    """A text, step by step, to its end."""
+    generation = client.backend.generation()
+    text, usage = await step(generation, *asked(prompt, **options))
+    try:
+        while True:
+            more, usage = await step(generation)
+            text += more
+    except (EndOfSequence, ContextFull):
+        return text, usage
+    finally:
+        generation.close()
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    directory = tmp_path_factory.mktemp("ggml")
+    with standing(tiny(directory / "tiny.gguf"), directory, **GGML) as made:
+        yield made
+
+
+@pytest.fixture
+async def model(process: Standing) -> AsyncIterator[Client]:
+    async with process.client() as made:
+        yield made
+
+
+async def test_it_says_what_it_takes_and_gives(model: Client) -> None:
+    signature = model.ready.signature
+    assert [str(spec) for spec in signature.inputs] == ["u8 [bytes]", "u8 [?]", "u8 [?]"]
+    assert [spec.optional for spec in signature.inputs] == [False, True, True]
+    assert [spec.name for spec in signature.outputs] == ["text", "usage"]
+    assert signature.steps
+    assert "llama.cpp" in model.ready.runtime
+    assert model.ready.confinement.complete
+    assert not model.ready.notes
+
+
+async def test_a_text_is_the_same_each_time_without_chance(model: Client) -> None:
+    one, usage = await whole(model, "hello", **GREEDY, ignore_eos=True)
+    assert one == (await whole(model, "hello", **GREEDY, ignore_eos=True))[0] != b""
+    assert one != (await whole(model, "other", **GREEDY, ignore_eos=True))[0]
+    assert usage | {"llama_build_number": 0} == {
+        "input_tokens": 6,  # one byte each, and the beginning
+        "output_tokens": 12,
+        "finish": "length",
+        "llama_build_number": 0,
+        "llama_commit": "",
+    }
+
+
+async def test_a_seed_decides_about_chance(model: Client) -> None:
+    texts = [
+        (await whole(model, "hello", temp=2.0, n_predict=24, seed=seed, ignore_eos=True))[0]
+        for seed in (7, 7, 8)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+async def test_steps_give_the_same_text_as_one_call(model: Client) -> None:
+    assert await stepped(model, "hello", **GREEDY) == await whole(model, "hello", **GREEDY)
+
+
+async def test_texts_are_written_by_turns_and_do_not_touch_each_other(model: Client) -> None:
+    prompts = [f"prompt {number}" for number in range(6)]
+    alone = [await stepped(model, prompt, **GREEDY) for prompt in prompts]
+    together = await asyncio.gather(*(stepped(model, prompt, **GREEDY) for prompt in prompts))
+    assert together == alone
+    await model.settled()
+
+
+async def test_a_stop_ends_the_text_and_is_not_part_of_it(model: Client) -> None:
+    options = {"temp": 0, "n_predict": 40, "ignore_eos": True, "chat": False}
+    text, _ = await whole(model, "stop here", **options)
+    letters = [text[at : at + 1] for at in range(len(text)) if text[at] < 128]
+    stop = next(letter for letter in letters if letter.isalnum())
+    stopped, usage = await whole(model, "stop here", **options, stop=[stop.decode(), "never to come"])
+    assert stopped == text[: text.index(stop)]
+    assert usage["finish"] == "stop"
+    assert (await stepped(model, "stop here", **options, stop=stop.decode()))[0] == stopped
+
+
+async def test_what_may_become_a_stop_is_held_back_and_then_told(model: Client) -> None:
+    options = {"temp": 0, "n_predict": 40, "ignore_eos": True}
+    text, _ = await whole(model, "stop here", **options)
+    begun = next(text[at : at + 1] for at in range(len(text)) if text[at : at + 1].isalnum())
+    assert (await stepped(model, "stop here", **options, stop=begun.decode() + "\x01 not this"))[0] == text
+
+
+async def test_the_form_of_a_conversation(model: Client) -> None:
+    said = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    plain, _ = await whole(model, said, **GREEDY)
+    chat, _ = await whole(model, "Hi", **GREEDY, chat=True, system="Be short.")
+    assert plain == chat
+
+
+async def test_a_model_without_a_form_of_conversation_says_so(tmp_path: Path) -> None:
+    for number, template in enumerate((None, "{{ cycler.__init__.__globals__.os.popen('id').read() }}")):
+        path = tiny(tmp_path / f"{number}.gguf", chat=template)
+        async with served(path, tmp_path, **GGML) as made:
+            with pytest.raises(InvalidArgument, match="form of a conversation"):
+                await whole(made, "Hi", chat=True)
+
+
+# --- limits -----------------------------------------------------------------------------------------------
+
+
+async def test_a_prompt_that_is_too_long(model: Client) -> None:
+    with pytest.raises(PromptTooLong, match=r"the prompt has \d+ tokens"):
+        await whole(model, "x" * CONTEXT)
+    with pytest.raises(PromptTooLong):
+        await whole(model, "x" * 30, ctx_size=16)
+    with pytest.raises(PromptTooLong):
+        await whole(model, "x" * (9 << 20))
+    await model.settled()
+
+
+async def test_a_context_that_fills_up(model: Client) -> None:
+    options = {"temp": 0, "ignore_eos": True}
+    text, usage = await whole(model, "x" * (CONTEXT - 6), **options)
+    assert (usage["finish"], usage["output_tokens"]) == ("context", 5)
+    assert (await stepped(model, "x" * (CONTEXT - 6), **options))[0] == text
+    generation = model.backend.generation()
+    await step(generation, *asked("x" * (CONTEXT - 2), **options))
+    await step(generation)
+    with pytest.raises(ContextFull):
+        await step(generation)
+    generation.close()
+
+
+async def test_the_operator_decides_how_long_texts_may_be(tmp_path: Path) -> None:
+    limits = Generation(context=64, at_once=1, max_tokens=8)
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, generation=limits) as made:
+        _, usage = await whole(made, "hi", n_predict=1000, temp=0, ignore_eos=True)
+        assert (usage["finish"], usage["output_tokens"]) == ("length", 8)
+        with pytest.raises(PromptTooLong, match="71 tokens"):
+            await whole(made, "x" * 70)
+
+
+async def test_more_than_there_are_places_wait(tmp_path: Path) -> None:
+    limits = Generation(at_once=1)
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, generation=limits) as made:
+        first = made.backend.generation()
+        await step(first, *asked("one", temp=0, ignore_eos=True))
+        second = made.backend.generation()
+        waiting = asyncio.create_task(step(second, *asked("two", temp=0, ignore_eos=True)))
+        for _ in range(5):
+            await step(first)
+        assert not waiting.done()
+        first.close()
+        await waiting
+        second.close()
+        await made.settled()
+
+
+async def test_one_that_waits_for_a_place_may_give_up(tmp_path: Path) -> None:
+    limits = Generation(at_once=1)
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, generation=limits) as made:
+        first = made.backend.generation()
+        await step(first, *asked("one", temp=0, ignore_eos=True))
+        with pytest.raises(InferenceTimeout):
+            await step(made.backend.generation(), *asked("two"), seconds=0.1)
+        cancelled = asyncio.create_task(step(made.backend.generation(), *asked("three")))
+        await asyncio.sleep(0.02)
+        cancelled.cancel()
+        first.close()
+        assert (await stepped(made, "four", **GREEDY))[1]["output_tokens"]
+        await made.settled()
+
+
+async def test_a_connection_that_ends_gives_its_places_back(tmp_path: Path) -> None:
+    limits = Generation(at_once=1)
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, generation=limits) as made:
+        for _ in range(3):
+            generation = made.backend.generation()
+            await step(generation, *asked("one", temp=0, ignore_eos=True))
+            assert made.backend._link is not None
+            made.backend._link.close()
+            await asyncio.sleep(0)
+            with pytest.raises(ModelDied):
+                await step(generation)
+
+
+async def test_what_a_process_was_writing_dies_with_it(tmp_path: Path) -> None:
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML) as made:
+        generation = made.backend.generation()
+        await step(generation, *asked("one", temp=0, ignore_eos=True))
+        await made.process.stop(0)
+        await made.restart()
+        with pytest.raises(ModelDied):
+            await step(generation)
+        generation.close()
+        assert (await stepped(made, "four", **GREEDY))[1]["output_tokens"]
+
+
+async def test_a_text_may_be_left_at_any_time(model: Client) -> None:
+    for turn in range(12):
+        generation = model.backend.generation()
+        await step(generation, *asked(f"one {turn}", temp=0, ignore_eos=True))
+        if turn % 2:
+            running = asyncio.create_task(step(generation))
+            await asyncio.sleep(0)
+            running.cancel()
+        generation.close()
+    assert (await whole(model, "hello", **GREEDY))[0]
+    await model.settled()
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [(b'{"temprature": 1}', "no option"), (b"[", "no JSON object")]
+)
+async def test_options_that_mean_nothing(model: Client, options: bytes, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        await model.infer(u8("hello"), u8(options), EMPTY)
+    with pytest.raises(InvalidArgument, match=words):
+        await model.infer(u8("hello"), EMPTY, u8(options))
+
+
+async def test_options_win_over_the_configuration(model: Client) -> None:
+    both = u8("hello"), u8('{"n-predict": 3}'), u8('{"temp": 0, "n-predict": 9, "ignore-eos": true}')
+    _, usage = await model.infer(*both)
+    assert json.loads(usage.tobytes())["output_tokens"] == 3
+
+
+async def test_any_bytes_are_a_prompt(model: Client) -> None:
+    numbers = np.random.default_rng(5)
+    for length in (1, 2, 3, 17, 60):
+        for _ in range(20):
+            prompt = numbers.integers(0, 256, length, np.uint8).tobytes()
+            assert (await whole(model, prompt, **GREEDY))[1]["input_tokens"] > 0
+
+
+async def test_other_devices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOperation, match="no gpu"):
+        async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, target="gpu"):
+            pass
+
+
+async def test_instances_and_threads_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadFailed, match="either"):
+        async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, instances=2, threads=2):
+            pass
+
+
+@pytest.mark.parametrize("settings", [{"threads": 2}, {"instances": 2}], ids=str)
+async def test_several_threads_write_the_same(
+    model: Client, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, **settings) as made:
+        prompts = [f"prompt {number}" for number in range(6)]
+        texts = await asyncio.gather(*(stepped(made, prompt, **GREEDY) for prompt in prompts))
+        assert [text for text, _ in texts] == [(await whole(model, each, **GREEDY))[0] for each in prompts]
+
+
+async def test_too_little_memory_is_said(tmp_path: Path) -> None:
+    limits = Generation(context=1 << 20, at_once=64)
+    path = tiny(tmp_path / "t.gguf", context=1 << 20)
+    with pytest.raises(ModelLoadFailed, match="memory"):
+        async with served(path, tmp_path, **GGML, generation=limits, memory=256 << 20):
+            pass
+
+
+async def test_what_is_no_gguf_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.gguf"
+    path.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(ModelLoadFailed) as caught:
+        async with served(path, tmp_path, **GGML):
+            pass
+    assert "llama.cpp cannot load" in caught.value.message
+    assert caught.value.cause
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_damaged_file_ends_its_own_process_at_most(tmp_path: Path, seed: int) -> None:
+    """Whatever is wrong with it, it loads, or the reason is told, or how the process died."""
+    numbers = np.random.default_rng(seed)
+    path = tiny(tmp_path / "t.gguf")
+    data = bytearray(path.read_bytes())
+    head = 12_000  # its metadata and what it says of its tensors
+    for _ in range(int(numbers.integers(1, 9))):
+        at = int(numbers.integers(4, head))
+        match int(numbers.integers(3)):
+            case 0:
+                data[at] = int(numbers.integers(256))
+            case 1:
+                data[at : at + 8] = int(numbers.integers(1 << 62)).to_bytes(8, "little")
+            case _:
+                del data[at : at + int(numbers.integers(1, 64))]
+    if seed % 5 == 0:
+        del data[int(numbers.integers(4, len(data))) :]
+    path.write_bytes(data)
+    with suppress(NnError):
+        async with served(path, tmp_path, **GGML, memory=1 << 30, load_timeout_ms=30_000) as made:
+            await whole(made, "hello", **GREEDY)
+
+
+# --- the library and a real model ---------------------------------------------------------------------------
+
+
+def test_another_release_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(llama._CONTEXT_DEFAULTS, "n_ctx", 511)
+    with pytest.raises(NnError, match="another interface") as caught:
+        llama.library()
+    assert llama.VERSION in str(caught.value.remedy)
+
+
+@pytest.mark.slow
+async def test_a_real_model_knows_the_capital_of_france(tmp_path: Path) -> None:
+    async with served(smollm2(), tmp_path, **GGML) as made:
+        text, usage = await whole(made, "What is the capital of France?", temp=0, chat=True, n_predict=32)
+        assert text == b"The capital of France is Paris."
+        assert usage["finish"] == "stop"
+        assert await stepped(made, "What is the capital of France?", temp=0, chat=True) == (text, usage)
