@@ -9,8 +9,9 @@ import pytest
 from support import onnx_models
 from support.backend import OnnxBackend
 from wasmind.errors import InvalidArgument, InvalidTensor, RuntimeFailed, TooLarge
-from wasmind.nn.context import TENSOR_COST, ExecutionContext, Memory, Timing
+from wasmind.nn.context import ExecutionContext, Timing
 from wasmind.nn.graph import Graph
+from wasmind.nn.memory import TENSOR_COST, Memory
 from wasmind.nn.tensor import TensorType
 
 F32, U8, I64, BOOL, F64 = TensorType.F32, TensorType.U8, TensorType.I64, TensorType.BOOL, TensorType.F64

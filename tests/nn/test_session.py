@@ -18,9 +18,9 @@ from wasmind.errors import (
     TooLarge,
     UnsupportedOperation,
 )
-from wasmind.nn.context import TENSOR_COST
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.nn.graph import Graph
+from wasmind.nn.memory import TENSOR_COST
 from wasmind.nn.session import MAX_NAME, MAX_TENSORS, Session
 from wasmind.nn.tensor import TensorType
 
