@@ -25,6 +25,7 @@ def test_every_metric_is_listed_with_its_labels(tmp_path: Path) -> None:
     model.ended("success", 0.1)
     model.split(0.1, 0.1, 1)
     model.looked_up(hit=True)
+    model.generated(5, 7)
     remote = figures.elsewhere.remote("m", "shared")
     server = remote.server("http://s")
     server.ended("success")
