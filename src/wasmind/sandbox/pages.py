@@ -2,7 +2,7 @@
 
 A guest in Python or JavaScript writes to hundreds of pages of its program's image, and each first write is a
 fault of its own: a third of its request. Which pages these are is learned from the first guests that end well
-(docs/decisions/0017). Where the system does not offer this, guests take their faults as they come.
+(docs/decisions/0022). Where the system does not offer this, guests take their faults as they come.
 """
 
 from __future__ import annotations
