@@ -144,6 +144,30 @@ async def test_a_client_that_leaves_ends_its_guest(served: EdgeProcess) -> None:
     await until(lambda: served.stats.guests == 0)
 
 
+async def test_trailers(served: EdgeProcess) -> None:
+    async with connected(served.port) as client:
+        for asked, sent in (("trailers", b"x-sum: 7\r\n"), ("gzip", b"")):
+            client.send(head("POST", "/echo", Transfer_Encoding="chunked", TE=asked))
+            client.send(b"3\r\nabc\r\n0\r\nX-Sum: 7\r\nKeep-Alive: 1\r\n\r\n")
+            lines = await client.reader.readuntil(b"\r\n\r\n")
+            if sent:
+                assert b"transfer-encoding: chunked" in lines
+                assert await client.reader.readuntil(b"0\r\n") == b"3\r\nabc\r\n0\r\n"
+                assert await client.reader.readuntil(b"\r\n\r\n") == sent + b"\r\n"
+            elif b"content-length: 3" in lines:
+                assert await client.reader.readexactly(3) == b"abc"
+            else:
+                assert await client.reader.readuntil(b"0\r\n\r\n") == b"3\r\nabc\r\n0\r\n\r\n"
+
+
+async def test_trailers_without_end(served: EdgeProcess) -> None:
+    async with connected(served.port) as client:
+        client.send(head("POST", "/echo", Transfer_Encoding="chunked") + b"0\r\n")
+        client.send(b"".join(b"x-%d: y\r\n" % number for number in range(1000)))
+        answer = await client.answer()
+        assert answer.status in (400, 431)
+
+
 async def test_work_after_the_response_holds_nobody_up(served: EdgeProcess) -> None:
     async with connected(served.port) as client:
         for _ in range(3):

@@ -79,6 +79,15 @@ def test_the_last_part_and_the_end_leave_together() -> None:
     assert writer.body == b"5\r\nhello\r\n0\r\n\r\n"
 
 
+def test_trailers_follow_a_chunked_body_and_no_other() -> None:
+    for headers, end in (([], b"0\r\nx-sum: 7\r\n\r\n"), ([(b"content-length", b"5")], b"hello")):
+        writer = Writer()
+        answer = response(writer)
+        answer.start(200, headers)
+        answer.body(b"hello", False, [(b"x-sum", b"7")])
+        assert writer.body.endswith(end)
+
+
 def test_http_1_0_ends_an_unknown_length_with_the_connection() -> None:
     writer = Writer()
     answer = response(writer, version="1.0", keep_alive=True)

@@ -105,7 +105,7 @@ ONE_OF_EVERYTHING: list[tuple[str, Callable[[Guest], Any]]] = [
     ("response-outparam", lambda _: ResponseOutparam(lambda _: None)),
     ("incoming-response", lambda _: IncomingResponse(200, Fields(), BytesSource())),
     ("incoming-body", lambda _: IncomingBody(BytesSource(b"hello"))),
-    ("future-trailers", lambda _: FutureTrailers()),
+    ("future-trailers", lambda _: FutureTrailers(BytesSource())),
     ("outgoing-response", lambda _: OutgoingResponse(Fields())),
     ("outgoing-body", lambda _: body_of(OutgoingResponse(Fields()))),
     ("future-incoming-response", new_future),

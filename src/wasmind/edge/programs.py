@@ -153,6 +153,7 @@ class HttpProgram:
             self._client,
             limits.backend_requests,
             request.release,
+            lambda: request.body.trailers,
         )
         return exchange, self._component.guest(limits, exchange.host)
 

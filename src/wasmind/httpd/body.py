@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from wasmind.config import Limits
-    from wasmind.httpd.head import Head
+    from wasmind.httpd.head import Head, Headers
 
     class Flow(Protocol):
         """The connection that a body comes from."""
@@ -45,6 +45,7 @@ class RequestBody:
         "ended",
         "limit",
         "stall_s",
+        "trailers",
     )
 
     def __init__(self, flow: Flow) -> None:
@@ -61,6 +62,8 @@ class RequestBody:
         """Whether what still comes is of no use to anybody."""
         self.limit = 0
         self.stall_s = 0.0
+        self.trailers: Headers = ()
+        """What came after it, names in lower case."""
 
     def allow(self, head: Head, limits: Limits) -> None:
         """Bound it by a function's limits. Raises BodyTooLarge when its announced length is over them."""
@@ -158,6 +161,7 @@ class NoBody:
     __slots__ = ()
     ended = True
     received = 0
+    trailers: Headers = ()
 
     def allow(self, head: Head, limits: Limits) -> None:
         """Nothing is within every limit."""

@@ -121,10 +121,11 @@ class Reader:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after the head these are trailers, which nobody asked for."""
-        if not self._in_head:
-            return
+        """A header; after the head, a trailer."""
         name = name.lower()
+        if not self._in_head:
+            self._trailer(name, value.rstrip(b" \t"))
+            return
         if name in _NOTED:
             if name == b"expect":
                 self._expects = True
@@ -136,9 +137,19 @@ class Reader:
         if len(self._headers) > MAX_HEADERS:
             raise _head_too_large()
 
+    def _trailer(self, name: bytes, value: bytes) -> None:
+        if self.latest is None:
+            return
+        self._size += len(name) + len(value)
+        trailers = self.latest.body.trailers
+        if self._size > MAX_HEAD or len(trailers) >= MAX_HEADERS:
+            raise _head_too_large()
+        self.latest.body.trailers = [*trailers, (name, value)]
+
     def on_headers_complete(self) -> None:
         """Its head is complete: it can be served."""
         self._in_head = False
+        self._size = 0
         if self._skip:
             self._skip = False
             return

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Protocol
 
+    from wasmind.httpd.head import Headers
+
     class Writer(Protocol):
         """The connection that a response goes to."""
 
@@ -93,8 +95,11 @@ class Response:
         lines.append(b"server: wasmind\r\nx-request-id: %b\r\n%b\r\n" % (self.identity, _date()))
         self._head = b"".join(lines)
 
-    def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:
-        """Send a part; what it returns is to be awaited before the next. The last call has `more` False."""
+    def body(self, chunk: bytes, more: bool, trailers: Headers = ()) -> Awaitable[None] | None:
+        """Send a part; what it returns is to be awaited before the next. The last call has `more` False.
+
+        Its `trailers` are sent if the body is chunked, and dropped otherwise.
+        """
         data, self._head = self._head, b""
         if not self._silent:
             if not self._chunked:
@@ -102,7 +107,7 @@ class Response:
             elif chunk:
                 data = b"%b%x\r\n%b\r\n" % (data, len(chunk), chunk)
             if self._chunked and not more:
-                data += b"0\r\n\r\n"
+                data += b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % trailer for trailer in trailers])
         self.complete = not more
         return self._writer.write(data) if data else None
 

@@ -102,7 +102,8 @@ static void pour(i32 stream, const char *data, i32 size) {
   }
 }
 
-static void pass_on(i32 body, i32 stream) {
+// Passes a body on, and gives its trailers: a handle, or 0.
+static i32 pass_on(i32 body, i32 stream) {
   Out out;
   body_stream(body, &out);
   i32 input = taken(&out);
@@ -119,7 +120,8 @@ static void pass_on(i32 body, i32 stream) {
   input_drop(input);
   i32 trailers = body_trailers(body);
   trailers_get(trailers, &out);
-  if (out.bytes[0] != 1 || out.bytes[8] || out.bytes[16] || out.bytes[24]) __builtin_trap();
+  if (out.bytes[0] != 1 || out.bytes[8] || out.bytes[16]) __builtin_trap();
+  return out.bytes[24] ? out.words[7] : 0;
 }
 
 static i32 begin(i32 outparam, i32 status, i32 *body) {
@@ -135,12 +137,14 @@ static i32 begin(i32 outparam, i32 status, i32 *body) {
   return taken(&out);
 }
 
-static void end(i32 body, i32 stream) {
+static void end_with(i32 body, i32 stream, i32 trailers) {
   Out out;
   output_drop(stream);
-  body_finish(body, 0, 0, &out);
+  body_finish(body, trailers != 0, trailers, &out);
   taken(&out);
 }
+
+static void end(i32 body, i32 stream) { end_with(body, stream, 0); }
 
 static void fetch(const char *authority, i32 size, i32 outparam) {
   Out out;
@@ -183,8 +187,7 @@ EXPORT("wasi:http/incoming-handler@0.2.12#handle") void handle(i32 request, i32 
   case 'e':  // echo
     stream = begin(outparam, 200, &body);
     request_consume(request, &out);
-    pass_on(taken(&out), stream);
-    return end(body, stream);
+    return end_with(body, stream, pass_on(taken(&out), stream));
   case 'r':  // what the request says
     stream = begin(outparam, 200, &body);
     put(stream, path, size);

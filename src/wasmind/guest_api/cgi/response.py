@@ -8,7 +8,7 @@ something else, so that a stream of tokens reaches its reader token by token.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from wasmind.errors import MalformedResponse
@@ -26,7 +26,9 @@ class Response(Protocol):
     def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Begin with the head, names in lower case. Without `content-length` the server frames the body."""
 
-    def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:
+    def body(
+        self, chunk: bytes, more: bool, trailers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> Awaitable[None] | None:
         """Send a part; what it returns is to be awaited before the next. The last call has `more` False."""
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from wasmind.component.abi.values import Err, Ok
 from wasmind.errors import GuestTrap
 from wasmind.guest_api.stdio import Source
-from wasmind.guest_api.wasi.p2.streams import InputStream, OutputStream
+from wasmind.guest_api.wasi.p2.pollable import Pollable
+from wasmind.guest_api.wasi.p2.streams import CHUNK, InputStream, OutputStream
 from wasmind.guest_api.wasi_http.fields import Fields
 from wasmind.guest_api.wasi_http.pipe import BodyPipe
 
 ErrorCode: TypeAlias = str | tuple[str, object]
 """A case of `wasi:http/types` error-code."""
+
+Trailers: TypeAlias = Callable[[], Sequence[tuple[bytes, bytes]]]
+"""Gives the trailers of a message whose body has come, names in lower case."""
 
 TAKEN: Err[None] = Err(None)
 """The answer of a function that gives something at the first call only."""
@@ -22,10 +26,12 @@ TAKEN: Err[None] = Err(None)
 class IncomingBody:
     """The body of a message that comes in."""
 
-    __slots__ = ("_source", "_stream")
+    __slots__ = ("_source", "_stream", "_trailers")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, trailers: Trailers = tuple) -> None:
+        """`trailers` gives what came after the body, once all of it has come."""
         self._source = source
+        self._trailers = trailers
         self._stream: InputStream | None = None
 
     def stream(self) -> InputStream | Err[None]:
@@ -38,7 +44,7 @@ class IncomingBody:
     def finish(self) -> FutureTrailers:
         """Go on to the trailers. Raises GuestTrap while the stream is alive."""
         self.drop()
-        return FutureTrailers()
+        return FutureTrailers(self._source, self._trailers)
 
     def drop(self) -> None:
         """Give the body up. Raises GuestTrap while the stream is alive."""
@@ -46,20 +52,46 @@ class IncomingBody:
             raise GuestTrap("an incoming-body was dropped or finished while its input-stream was alive")
 
 
-class FutureTrailers:
-    """The trailers of a message that came in: none, since server and client here pass none on."""
+class FutureTrailers(Pollable):
+    """The trailers of a message that comes in, ready when its body has come; what nobody read is dropped."""
 
-    __slots__ = ("_given",)
+    __slots__ = ("_ended", "_error", "_given", "_source", "_trailers")
 
-    def __init__(self) -> None:
-        self._given = False
+    def __init__(self, source: Source, trailers: Trailers = tuple) -> None:
+        self._source = source
+        self._trailers = trailers
+        self._ended = self._given = False
+        self._error: OSError | None = None
 
-    def get(self) -> Ok[Ok[None]] | Err[None]:
-        """Nothing, once."""
+    @property
+    def ready(self) -> bool:
+        """Whether the body has come, or broke off."""
+        while not self._ended:
+            data = self._source.take(CHUNK)
+            if data is None:
+                return False
+            self._ended = not len(data)
+        return True
+
+    async def wait(self) -> None:
+        """Wait until the body has come."""
+        while not self.ready:
+            try:
+                await self._source.wait()
+            except OSError as error:
+                self._ended, self._error = True, error
+
+    def get(self) -> Ok[Ok[Fields | None] | Err[ErrorCode]] | Err[None] | None:
+        """None while the body comes; the trailers if there are any, or the error, once."""
+        if not self.ready:
+            return None
         if self._given:
             return TAKEN
         self._given = True
-        return Ok(Ok(None))
+        if self._error is not None:
+            return Ok(Err(_code(self._error)))
+        found = self._trailers()
+        return Ok(Ok(Fields.received(found) if found else None))
 
 
 class OutgoingBody:
@@ -96,3 +128,9 @@ class OutgoingBody:
     def _check_stream(self) -> None:
         if self._stream is not None and not self._stream.dropped:
             raise GuestTrap("an outgoing-body was dropped or finished while its output-stream was alive")
+
+
+def _code(error: OSError) -> ErrorCode:
+    """The error code for a body that broke off."""
+    detail = getattr(error, "detail", None)
+    return detail if isinstance(detail, (str, tuple)) else ("internal-error", str(error))

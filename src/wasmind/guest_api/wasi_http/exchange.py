@@ -30,6 +30,7 @@ from wasmind.guest_api.cgi.response import Response
 from wasmind.guest_api.host import Note
 from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi.state import Wasi
+from wasmind.guest_api.wasi_http.bodies import Trailers
 from wasmind.guest_api.wasi_http.client import Client, Outgoing
 from wasmind.guest_api.wasi_http.host import HttpHost
 from wasmind.guest_api.wasi_http.interfaces import HANDLER
@@ -75,10 +76,12 @@ class Exchange:
         client: Client,
         backend_requests: int = 32,
         answered: Callable[[], object] | None = None,
+        trailers: Trailers = tuple,
     ) -> None:
-        """`answered` is called when the response is sent in full and the guest goes on."""
+        """`answered` is called when the response is sent in full and the guest goes on; `trailers` gives the
+        request's, once its body has come."""
         self._service = service
-        self._sender = Sender(response, request.method, answered)
+        self._sender = Sender(response, request.method, answered, request.headers)
         self._request = IncomingRequest(
             request.method,
             request.target.decode("latin-1"),
@@ -86,6 +89,7 @@ class Exchange:
             _authority(request),
             request.headers,
             BodySource(receive if receive is not None and request.has_body else None),
+            trailers,
         )
         sink = LogSink(log)
         wasi = Wasi(BytesSource(), sink, sink, environ=lambda: service.environ)

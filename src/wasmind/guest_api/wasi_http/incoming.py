@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from wasmind.component.abi.values import Err, Ok
 from wasmind.component.types import Borrow, List, Option, Own, Result
 from wasmind.guest_api.wasi.p2.io import ERROR, INPUT_STREAM, OUTPUT_STREAM, POLLABLE
-from wasmind.guest_api.wasi.p2.pollable import Always, Pollable
 from wasmind.guest_api.wasi_http import wit
 from wasmind.guest_api.wasi_http.fields import Fields, HeaderError
 from wasmind.guest_api.wasi_http.messages import (
@@ -21,12 +20,11 @@ from wasmind.guest_api.wasi_http.messages import (
 from wasmind.guest_api.wasi_http.wit import BYTES, CHANGED, OK, STRING, U16, once, types
 
 if TYPE_CHECKING:
+    from wasmind.guest_api.wasi.p2.pollable import Pollable
     from wasmind.guest_api.wasi.p2.streams import InputStream, IoError, OutputStream
     from wasmind.guest_api.wasi_http.bodies import ErrorCode, FutureTrailers, IncomingBody, OutgoingBody
     from wasmind.guest_api.wasi_http.host import HttpHost
     from wasmind.sandbox import Guest
-
-_ALWAYS = Always()
 
 # --- fields -----------------------------------------------------------------------------------------------
 
@@ -145,13 +143,15 @@ def finish_incoming(_guest: Guest[HttpHost], this: IncomingBody) -> FutureTraile
 
 
 @types.method(wit.FUTURE_TRAILERS, "subscribe", result=Own(POLLABLE))
-def subscribe_trailers(_guest: Guest[HttpHost], _trailers: FutureTrailers) -> Pollable:
+def subscribe_trailers(_guest: Guest[HttpHost], trailers: FutureTrailers) -> Pollable:
     """Make a pollable that is ready when the trailers are there."""
-    return _ALWAYS
+    return trailers
 
 
 @types.method(wit.FUTURE_TRAILERS, "get", result=wit.later(Option(Own(wit.FIELDS))))
-def get_trailers(_guest: Guest[HttpHost], trailers: FutureTrailers) -> Ok[Ok[None]] | Err[None]:
+def get_trailers(
+    _guest: Guest[HttpHost], trailers: FutureTrailers
+) -> Ok[Ok[Fields | None] | Err[ErrorCode]] | Err[None] | None:
     """Give the trailers, once."""
     return trailers.get()
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from wasmind.component.abi.values import Err, Ok
 from wasmind.errors import GuestTrap
 from wasmind.guest_api.stdio import Source
-from wasmind.guest_api.wasi_http.bodies import TAKEN, ErrorCode, IncomingBody, OutgoingBody
+from wasmind.guest_api.wasi_http.bodies import TAKEN, ErrorCode, IncomingBody, OutgoingBody, Trailers
 from wasmind.guest_api.wasi_http.fields import Fields
 from wasmind.guest_api.wasi_http.pipe import BodyPipe
 
@@ -33,15 +33,16 @@ def method_of(name: str) -> Named:
 class IncomingMessage:
     """What requests and responses that come in have in common: a body, given once."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_source", "_trailers")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, trailers: Trailers = tuple) -> None:
         self._source: Source | None = source
+        self._trailers = trailers
 
     def consume(self) -> IncomingBody | Err[None]:
         """The body; once."""
         source, self._source = self._source, None
-        return TAKEN if source is None else IncomingBody(source)
+        return TAKEN if source is None else IncomingBody(source, self._trailers)
 
 
 class IncomingRequest(IncomingMessage):
@@ -57,9 +58,10 @@ class IncomingRequest(IncomingMessage):
         authority: str | None,
         headers: Sequence[tuple[bytes, bytes]],
         source: Source,
+        trailers: Trailers = tuple,
     ) -> None:
         """`headers` are as the server gives them: names in lower case."""
-        super().__init__(source)
+        super().__init__(source, trailers)
         self.method = method_of(method)
         self.path_with_query = target
         self.scheme: Named = scheme.upper()

@@ -7,7 +7,7 @@ one is streamed: what was written goes out when the guest flushes, fills the win
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wasmind.component.abi.values import Err
 from wasmind.errors import MalformedResponse
@@ -22,12 +22,29 @@ _BODILESS = frozenset((204, 304))
 class Sender:
     """Takes the guest's answer, and sends it."""
 
-    __slots__ = ("_answer", "_answered", "_method", "_response", "_task", "_timer", "sent", "started")
+    __slots__ = (
+        "_answer",
+        "_answered",
+        "_headers",
+        "_method",
+        "_response",
+        "_task",
+        "_timer",
+        "sent",
+        "started",
+    )
 
-    def __init__(self, response: Response, method: str, answered: Callable[[], object] | None = None) -> None:
-        """`answered` is called when all was sent before the guest has ended."""
+    def __init__(
+        self,
+        response: Response,
+        method: str,
+        answered: Callable[[], object] | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """`answered` is called when all was sent before the guest has ended; `headers` are the request's."""
         self._response = response
         self._method = method
+        self._headers = headers
         self._answered = answered or _nobody
         self._answer: OutgoingResponse | Err[ErrorCode] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -114,20 +131,30 @@ class Sender:
         while not self.sent and (pipe.size or pipe.ended or not self.started):
             chunk = pipe.take()
             complete = pipe.complete
+            trailers = self._trailers(answer) if complete and answer.trailers is not None else ()
             if not self.started:
                 self.started = True
                 headers = answer.headers.wire()
-                if complete and pipe.length is None and not silent:
+                if complete and pipe.length is None and not silent and not trailers:
                     headers.append((b"content-length", b"%d" % len(chunk)))
                 self._response.start(answer.status, headers)
             if pipe.ended and not complete:
                 break
             if complete or (chunk and not silent):
                 self.sent = complete
-                slow = self._response.body(b"" if silent else chunk, not complete)
+                part = b"" if silent else chunk
+                last = (part, not complete, trailers) if trailers else (part, not complete)
+                slow = self._response.body(*last)
                 if slow is not None:
                     await slow
         self._task = None
+
+    def _trailers(self, answer: OutgoingResponse) -> Sequence[tuple[bytes, bytes]]:
+        """What is sent after the body: trailers, to a client that takes some (RFC 9110, section 6.5.1)."""
+        asked = b",".join([value for name, value in self._headers if name == b"te"]).lower()
+        if answer.trailers is None or b"trailers" not in [word.strip() for word in asked.split(b",")]:
+            return ()
+        return [each for each in answer.trailers.wire() if each[0] != b"content-length"]
 
 
 def _nobody() -> None:
