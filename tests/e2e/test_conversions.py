@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLE = Path(__file__).parents[2] / "examples/classify-jpeg"
-PORTS = "[node]\nworkers = 1\nports = { functions = 0, api = 0 }\n\n"
+PORTS = """
+[node]
+workers = 1
+dev = true
+ports = { functions = 0, api = 0, oip_rest = 0, oip_grpc = 0 }
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +144,29 @@ def test_functions_see_the_converted_signature(node: NodeProcess) -> None:
     (given,), (gives,) = found["signature"]["inputs"], found["signature"]["outputs"]
     assert (given["type"], given["dims"]) == ("u8", ["image_bytes"])
     assert (gives["type"], gives["dims"]) == ("u8", ["probabilities_bytes"])
+
+
+def test_programs_outside_get_the_same_by_the_open_inference_protocol(
+    node: NodeProcess, photos: dict[str, bytes]
+) -> None:
+    url = node.status().inference_url
+    assert url is not None
+    photo = photos["coffee"]
+    given = {
+        "name": "image",
+        "datatype": "UINT8",
+        "shape": [len(photo)],
+        "parameters": {"binary_data_size": len(photo)},
+    }
+    wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
+    head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
+    answer = httpx.post(
+        f"{url}/v2/models/classifier/infer",
+        content=head + photo,
+        headers={"Inference-Header-Content-Length": str(len(head))},
+    )
+    assert answer.status_code == 200
+    body = answer.content[int(answer.headers["Inference-Header-Content-Length"]) :]
+    assert json.loads(body) == classify(node, photo)
+    described = httpx.get(f"{url}/v2/models/classifier").json()
+    assert described["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1]}]

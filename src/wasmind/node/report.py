@@ -51,7 +51,7 @@ def _card(model: ServedModel, status: ModelStatus, figures: Figures) -> ModelCar
     return card_of(
         model.plan.card,
         model.plan.settings,
-        name=status.name,
+        name=status.title,
         digest=status.digest,
         encoding=status.encoding,
         runtime=status.runtime,

@@ -203,3 +203,10 @@ def test_softmax_of_integers_and_of_halves() -> None:
     assert ran(stage, np.zeros((0, 2), np.float16)).shape == (0, 2)
     with pytest.raises(ModelLoadFailed):
         numbers.softmax(spec("f32"))
+
+
+def test_another_number_of_channels_is_the_calls_fault() -> None:
+    stage = numbers.normalize(Normalize(mean=[1, 2], axis=1), spec("f32", "N", "C"))
+    with pytest.raises(ConversionFailed, match="there are 3 channels, 2 are normalized") as caught:
+        stage.run(np.zeros((1, 3), np.float32))
+    assert caught.value.remedy == "send 2 channels in dimension 1"

@@ -165,3 +165,11 @@ def test_which_calls_may_run_together() -> None:
 def test_examples_are_converted_before_anybody_waits() -> None:
     found = plan((spec("x", U8, 1, 8, 8, 3),), (), inputs={"x": ["image"]})
     found.rehearse()
+
+
+def test_a_batch_dimension_that_a_layout_moves_is_still_counted() -> None:
+    moved = plan((spec("x", F32, "N", 4, 5),), (), inputs={"x": [{"layout": "HWC"}]})
+    assert moved.signature.inputs[0] == spec("x", F32, 4, 5, "N")
+    assert moved.company(call((4, 5, 7))) == (7, ((4, 5),))
+    wrapped = plan((spec("x", F32, "N", 4),), (), inputs={"x": ["drop_batch"]})
+    assert wrapped.company(call((1, 3, 4))) == (3, ((1, 4),))

@@ -91,6 +91,7 @@ def normalize(step: Normalize, inner: TensorSpec) -> Stage:
         impossible("normalize", inner, "it does not take fractions", "leave the step out")
     each = [value for value in (step.mean, step.std) if isinstance(value, list)]
     shape: tuple[int, ...] = ()
+    axis = -1
     if each:
         axis = _channels(step, inner, len(each[0]))
         shape = (len(each[0]),) + (1,) * (-axis - 1)
@@ -103,6 +104,11 @@ def normalize(step: Normalize, inner: TensorSpec) -> Stage:
     divide_by, target = work.type(step.divide_by), DTYPES[inner.type]
 
     def run(array: Array) -> Array:
+        if shape and array.shape[axis] != shape[0]:
+            raise ConversionFailed(
+                f'input "{inner.name}": there are {array.shape[axis]} channels, {shape[0]} are normalized',
+                remedy=f"send {shape[0]} channels in dimension {axis + array.ndim}",
+            )
         with np.errstate(all="ignore"):
             found = array.astype(work)
             if divide_by != 1:
@@ -154,8 +160,9 @@ def _layout(step: Layout, inner: TensorSpec, order: tuple[int, ...]) -> Stage:
             f"{step} has {len(step)} dimensions",
             "use NHWC or NCHW for four, HWC or CHW for three",
         )
-    outer = TensorSpec(inner.name, inner.type, tuple(dims[place] for place in _back(_SWAPPED[step])))
-    return Stage(outer, lambda array: np.ascontiguousarray(array.transpose(order)))
+    outward = _back(_SWAPPED[step])
+    outer = TensorSpec(inner.name, inner.type, tuple(dims[place] for place in outward))
+    return Stage(outer, lambda array: np.ascontiguousarray(array.transpose(order)), moved=outward.index)
 
 
 def without_batch(inner: TensorSpec) -> Stage:
@@ -171,7 +178,7 @@ def with_batch(inner: TensorSpec, step: str) -> Stage:
         impossible(step, inner, "its rank is not known", "leave the step out")
     outer = TensorSpec(inner.name, inner.type, (1, *inner.dims))
     if step == "drop_batch":
-        return Stage(outer, lambda array: array[0])
+        return Stage(outer, lambda array: array[0], moved=lambda dimension: dimension + 1)
     return Stage(outer, lambda array: array[np.newaxis])
 
 

@@ -35,6 +35,8 @@ class _Source:
     """The positions of the model's inputs that it fills."""
     run: Callable[[Array], Sequence[Array]]
     one_row: bool
+    rows: int = 0
+    """Which of its dimensions is the model's first, where it is not one row."""
     examples: Callable[[], list[bytes]] | None = None
 
 
@@ -76,11 +78,11 @@ class Plan:
                 for filled, dims in text.dims:
                     self._bind(filled, dims)
                 feeds = tuple(places[name] for name in text.names)
-                found.append(_Source(text.outer, feeds, _runner(text), True, lambda: [b"An example."]))
+                found.append(_Source(text.outer, feeds, _runner(text), True, 0, lambda: [b"An example."]))
         return found
 
     def _input(self, index: int, inner: TensorSpec, steps: Sequence[Step]) -> _Source:
-        spec, stages, examples = inner, [], None
+        spec, stages, examples, rows = inner, [], None, 0
         for step in reversed(steps):
             if step.image is not None:
                 from wasmind.worker.conversions import image
@@ -93,10 +95,12 @@ class Plan:
                 stage = _input_stage(step, spec)
                 if stage.one_row:
                     self._bind(inner, (1,))
+            rows = stage.moved(rows)
             stages.append(stage)
             spec = stage.outer
         runs = [stage.run for stage in reversed(stages)]
-        return _Source(spec, (index,), _chained(runs), any(stage.one_row for stage in stages), examples)
+        one_row = any(stage.one_row for stage in stages)
+        return _Source(spec, (index,), _chained(runs), one_row, rows, examples)
 
     def _bind(self, spec: TensorSpec, dims: Sequence[int | None]) -> None:
         """Learn what size a symbol stands for: a conversion gives its dimension always the same one."""
@@ -131,9 +135,10 @@ class Plan:
         """How many rows a call adds to a batch of the model, and which calls it may join."""
         rows, group = set(), []
         for source, dims in zip(self._sources, message.dims, strict=False):
-            rows.add(1 if source.one_row else dims[0] if dims else 0)
+            at = source.rows
+            rows.add(1 if source.one_row else dims[at] if at < len(dims) else 0)
             # What is decoded or tokenized has the same shape in the end, or is sorted out before the run.
-            alike = () if source.examples else dims if source.one_row else dims[1:]
+            alike = () if source.examples else dims if source.one_row else (*dims[:at], *dims[at + 1 :])
             group.append(alike)
         if len(rows) != 1 or 0 in rows:
             return 1, None

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from wasmind.worker.runtimes.base import Array
 
 
+def _stays(dimension: int) -> int:
+    return dimension
+
+
 class Stage(NamedTuple):
     """A step between what the function sees and what the model sees."""
 
@@ -22,6 +26,8 @@ class Stage(NamedTuple):
     """Towards the model for an input, towards the function for an output. Raises ConversionFailed."""
     one_row: bool = False
     """The function's side is one item, whatever its dimensions: the model's batch has one row of it."""
+    moved: Callable[[int], int] = _stays
+    """Where on the function's side a dimension of the model's side is."""
 
 
 def impossible(step: str, spec: TensorSpec, why: str, remedy: str) -> NoReturn:
