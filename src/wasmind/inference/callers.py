@@ -45,6 +45,10 @@ class Caller:
             raise ModelNotFound(f"no such model: {reference[:200]!r}")
         return found[1]
 
+    def knows(self, reference: str) -> bool:
+        """Whether it may name this."""
+        return reference in self._named
+
     def resolve(self, name: str) -> Graph | Awaitable[Graph]:
         """Find a named model. Raises ModelNotFound, ModelUnavailable."""
         return self.find(name).resolve(self.tenant)

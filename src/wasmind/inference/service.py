@@ -140,7 +140,7 @@ class Service:
         self.ended += 1
         outcome = _outcome(error)
         ns = perf_counter_ns() - began_ns
-        if caller is None or isinstance(error, ModelNotFound):
+        if caller is None or not caller.knows(reference(asked.model, asked.version)):
             self._figures.requests.of(caller.tenant if caller else "", "", protocol, outcome).value += 1
             return
         self._of(caller, asked).failed(ns)
