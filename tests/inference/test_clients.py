@@ -86,7 +86,7 @@ def test_open_inference_openapi(dev_node: NodeProcess) -> None:
 def test_kserve(node: NodeProcess, kind: str) -> None:
     from support.peers import environment
 
-    python = environment("kserve-client", "kserve==0.21.*") / "bin" / "python"
+    python = environment("kserve") / "bin" / "python"
     met = told(f"kserve.{kind}", rest(node) if kind == "rest" else grpc(node), "acme-token", python)
     assert [met[name] for name in ("live", "ready", "model")] == [True] * 3
     assert met["raw"] == Y

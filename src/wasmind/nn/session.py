@@ -44,6 +44,7 @@ class Session:
         "_configs",
         "_contexts",
         "_graphs",
+        "_held",
         "_limits",
         "_memory",
         "_models",
@@ -62,6 +63,7 @@ class Session:
         self._contexts: dict[int, ExecutionContext] = {}
         self._tensors: dict[int, Tensor] = {}
         self._memory = Memory(limits.nn_memory)
+        self._held = 0
         self._next = 0
         self.timing = Timing()
 
@@ -227,6 +229,19 @@ class Session:
         self._memory.take(len(data) + TENSOR_COST)
         return self._add(self._tensors, Tensor(type_, dims, bytes(data)))
 
+    # --- memory beside tensors ------------------------------------------------------------------------------
+
+    def hold(self, size: int) -> None:
+        """Count bytes that the host keeps for the guest, as messages that carry tensors. Raises TooLarge."""
+        self._memory.take(size)
+        self._held += size
+
+    def let_go(self, size: int) -> None:
+        """Count them no more; what `close` has freed already is not freed again."""
+        size = min(size, self._held)
+        self._held -= size
+        self._memory.free(size)
+
     # --- all of it ----------------------------------------------------------------------------------------
 
     @property
@@ -242,6 +257,7 @@ class Session:
             self.drop_tensor(handle)
         self._contexts.clear()
         self._graphs.clear()
+        self.let_go(self._held)
 
     def _room(self, held: dict[int, Resource], limit: int, what: str) -> None:
         if len(held) >= limit:

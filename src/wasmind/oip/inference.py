@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,12 @@ class Inference:
         return self.session.graph(self._graph).labels
 
     def close(self) -> None:
-        """Give the outputs and the handles back."""
-        if self._context:
-            self.session.drop_context(self._context)
-        if self._graph:
-            self.session.drop_graph(self._graph)
+        """Give the outputs and the handles back; a session that was closed meanwhile has freed them."""
+        with suppress(InvalidArgument):
+            if self._context:
+                self.session.drop_context(self._context)
+            if self._graph:
+                self.session.drop_graph(self._graph)
         self._graph = self._context = 0
 
 

@@ -31,6 +31,9 @@ IMPORT(HTTP, "[static]outgoing-body.finish") void body_finish(i32, i32, i32, voi
 IMPORT(HTTP, "[constructor]outgoing-request") i32 outgoing_new(i32);
 IMPORT(HTTP, "[method]outgoing-request.set-authority") i32 outgoing_authority(i32, i32, const char *, i32);
 IMPORT(HTTP, "[method]outgoing-request.set-scheme") i32 outgoing_scheme(i32, i32, i32, i32, i32);
+IMPORT(HTTP, "[method]outgoing-request.set-method") i32 outgoing_method(i32, i32, i32, i32);
+IMPORT(HTTP, "[method]outgoing-request.set-path-with-query") i32 outgoing_path(i32, i32, const char *, i32);
+IMPORT(HTTP, "[method]outgoing-request.body") void outgoing_body(i32, void *);
 IMPORT(HTTP, "[method]future-incoming-response.subscribe") i32 future_subscribe(i32);
 IMPORT(HTTP, "[method]future-incoming-response.get") void future_get(i32, void *);
 IMPORT(HTTP, "[method]incoming-response.consume") void answer_consume(i32, void *);
@@ -146,16 +149,30 @@ static void end_with(i32 body, i32 stream, i32 trailers) {
 
 static void end(i32 body, i32 stream) { end_with(body, stream, 0); }
 
-static void fetch(const char *authority, i32 size, i32 outparam) {
-  Out out;
-  i32 body, request = outgoing_new(fields_new());
+static i32 to(const char *authority, i32 size) {
+  i32 request = outgoing_new(fields_new());
   if (outgoing_scheme(request, 1, 0, 0, 0) || outgoing_authority(request, 1, authority, size)) __builtin_trap();
+  return request;
+}
+
+static void fetch(i32 request, i32 upload, i32 asked, i32 outparam) {
+  Out out;
+  i32 body;
   outgoing_handle(request, 0, 0, &out);
   if (out.bytes[0]) {
     i32 stream = begin(outparam, 403, &body);
     say(stream, "refused");
     return end(body, stream);
   }
+  Out kept = out;
+  if (upload) {
+    body_write(upload, &out);
+    i32 stream = taken(&out);
+    request_consume(asked, &out);
+    pass_on(taken(&out), stream);
+    end(upload, stream);
+  }
+  out = kept;
   i32 future = out.words[2], pollable = future_subscribe(future);
   pollable_block(pollable);
   pollable_drop(pollable);
@@ -208,7 +225,16 @@ EXPORT("wasi:http/incoming-handler@0.2.12#handle") void handle(i32 request, i32 
     return end(body, stream);
   }
   case 'f':  // fetch: /f?host:port
-    return fetch(path + 3, size - 3, outparam);
+    return fetch(to(path + 3, size - 3), 0, 0, outparam);
+  case 'm': {  // a model: the request's body goes to it, at the path behind /m, and its answer comes back
+    i32 sent = to("models.wasmind.internal", 23);
+    request_method(request, &out);
+    if (out.bytes[0] == 2 && outgoing_method(sent, 2, 0, 0)) __builtin_trap();
+    if (outgoing_path(sent, 1, path + 2, size - 2)) __builtin_trap();
+    if (out.bytes[0] != 2) return fetch(sent, 0, 0, outparam);
+    outgoing_body(sent, &out);
+    return fetch(sent, taken(&out), request, outparam);
+  }
   case 'l':  // late: work goes on when the response is complete
     stream = begin(outparam, 200, &body);
     say(stream, "done");

@@ -12,6 +12,7 @@ import httpx
 from wasmind.component.abi.values import Err
 from wasmind.guest_api.cgi.body import BodySource
 from wasmind.guest_api.wasi.p2.streams import StreamFailure
+from wasmind.guest_api.wasi_http import models
 from wasmind.guest_api.wasi_http.bodies import ErrorCode
 from wasmind.guest_api.wasi_http.fields import Fields
 from wasmind.guest_api.wasi_http.messages import (
@@ -21,6 +22,7 @@ from wasmind.guest_api.wasi_http.messages import (
     RequestOptions,
 )
 from wasmind.guest_api.wasi_http.origin import Origin, backend, origin_of
+from wasmind.nn.session import Session
 
 TIMEOUT = 600.0
 """Seconds each phase of a request may take at most; the run's own deadline is shorter."""
@@ -75,15 +77,23 @@ class Outgoing:
         self._responses: list[httpx.Response] = []
 
     def send(
-        self, request: OutgoingRequest, options: RequestOptions, note: Callable[[str], None]
+        self,
+        request: OutgoingRequest,
+        options: RequestOptions,
+        note: Callable[[str], None],
+        session: Session | None = None,
     ) -> FutureResponse | Err[ErrorCode]:
-        """Begin to send a request, or refuse it; `note` explains a refusal to the function's author."""
+        """Begin to send a request, or refuse it; `note` explains a refusal to the function's author.
+
+        `session` answers what is sent to the node's own models.
+        """
         scheme = "https" if request.scheme is None else _text(request.scheme).lower()
         if not request.authority:
             note("an outgoing request has no authority")
             return Err("HTTP-request-URI-invalid")
         origin = origin_of(scheme, request.authority)
-        if origin not in self._client.backends:
+        to_models = session is not None and origin == models.ORIGIN
+        if not to_models and origin not in self._client.backends:
             allowed = ", ".join(sorted(map(str, self._client.backends))) or "none"
             wanted = f"{scheme}://{request.authority}"
             note(f"a request to {wanted} was refused: the function's backends are {allowed}")
@@ -93,10 +103,23 @@ class Outgoing:
             return Err("connection-limit-reached")
         self._left -= 1
         assert origin is not None
-        task = asyncio.get_running_loop().create_task(self._exchange(origin, request, options))
+        sending = (
+            self._ask_models(request, session, note)
+            if to_models and session is not None
+            else self._exchange(origin, request, options)
+        )
+        task = asyncio.get_running_loop().create_task(sending)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return FutureResponse(task)
+
+    async def _ask_models(
+        self, request: OutgoingRequest, session: Session, note: Callable[[str], None]
+    ) -> IncomingResponse | Err[ErrorCode]:
+        try:
+            return await models.ask(request, _Body(request) if request.taken else _nothing(), session, note)
+        except StreamFailure as error:
+            return Err(_code(error))
 
     async def _exchange(
         self, origin: Origin, request: OutgoingRequest, options: RequestOptions
@@ -133,6 +156,13 @@ class Outgoing:
         for response in self._responses:
             self._client.give_up(response)
         self._responses.clear()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body of a request whose guest never asked for one."""
+    parts: tuple[bytes, ...] = ()
+    for part in parts:
+        yield part
 
 
 class _Body(httpx.AsyncByteStream):

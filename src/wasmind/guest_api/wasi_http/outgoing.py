@@ -151,5 +151,6 @@ outgoing_handler = WitInterface("wasi:http/outgoing-handler@0.2.12")
 def handle(
     guest: Guest[HttpHost], request: OutgoingRequest, options: RequestOptions | None
 ) -> FutureResponse | Err[ErrorCode]:
-    """Begin to send a request to one of the function's backends."""
-    return guest.host.outgoing.send(request, options or RequestOptions(), guest.host.note)
+    """Begin to send a request to one of the function's backends, or to its models."""
+    host = guest.host
+    return host.outgoing.send(request, options or RequestOptions(), host.note, host.nn)
