@@ -35,6 +35,7 @@ STEPS = {
     "text": convert.Text,
     "cast": convert.Cast,
     "normalize": convert.Normalize,
+    "pool": convert.Pool,
     "top_k": convert.TopK,
 }
 """The steps of a conversion that have settings."""

@@ -87,8 +87,18 @@ class TopK(Section, frozen=True):
     min_score: float | None = None
 
 
+class Pool(Section, frozen=True):
+    """The vectors of all tokens become one."""
+
+    by: Literal["mean", "max", "first"] = "mean"
+    mask: str | None = None
+    """The model's input that says which tokens count; by default `attention_mask`, if it has that."""
+    unit: bool = False
+    """Scale it to the length 1."""
+
+
 Layout: TypeAlias = Literal["NHWC", "NCHW", "HWC", "CHW"]
-Word: TypeAlias = Literal["image", "add_batch", "drop_batch", "softmax", "top_k"]
+Word: TypeAlias = Literal["image", "add_batch", "drop_batch", "softmax", "pool", "top_k"]
 
 
 class Step(Section, frozen=True):
@@ -102,6 +112,7 @@ class Step(Section, frozen=True):
     add_batch: bool = False
     drop_batch: bool = False
     softmax: bool = False
+    pool: Pool | None = None
     top_k: TopK | None = None
 
     @property
@@ -122,7 +133,7 @@ class Converted(Section, frozen=True):
 
 
 _INPUT = frozenset(("image", "text", "cast", "normalize", "layout", "add_batch", "drop_batch"))
-_OUTPUT = frozenset(("cast", "layout", "add_batch", "drop_batch", "softmax", "top_k"))
+_OUTPUT = frozenset(("cast", "layout", "add_batch", "drop_batch", "softmax", "pool", "top_k"))
 
 
 def wrong_steps(inputs: dict[str, Converted], outputs: dict[str, Converted]) -> Iterator[str]:
@@ -146,6 +157,8 @@ def _wrong(step: Step, index: int, count: int, what: str, known: frozenset[str])
         return f"{kind} takes what the function sends, so it comes first"
     if kind == "text" and count > 1:
         return "text gives what the model takes: no step comes after it"
+    if kind == "pool" and index:
+        return "pool takes what the model gives, so it comes first"
     if kind == "top_k" and index != count - 1:
         return "top_k gives JSON, so it comes last"
     if step.normalize is not None:
@@ -169,6 +182,8 @@ def _step(word: Word) -> Step:
             return Step(image=Image())
         case "top_k":
             return Step(top_k=TopK())
+        case "pool":
+            return Step(pool=Pool())
         case "softmax":
             return Step(softmax=True)
         case "add_batch":

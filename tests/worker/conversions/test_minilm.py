@@ -69,9 +69,11 @@ def by_hand(model: Path, tokenizer: Path, sentence: str, length: int | None) -> 
 async def answers(
     model: Path, tokenizer: Path, directory: Path, sentences: Sequence[str], **settings: Any
 ) -> list[np.ndarray[Any, Any]]:
+    outputs = {"outputs": {"last_hidden_state": {"convert": settings.pop("outputs", [])}}}
     step = {"text": {"tokenizer": str(tokenizer), **settings}}
-    read = config.parse({"models": {"m": {"path": "m", "inputs": {"text": {"convert": [step]}}}}}, directory)
-    declared = Conversions(inputs=read.models["m"].inputs)
+    tables = {"path": "m", "inputs": {"text": {"convert": [step]}}, **outputs}
+    read = config.parse({"models": {"m": tables}}, directory).models["m"]
+    declared = Conversions(inputs=read.inputs, outputs=read.outputs)
     files = (*files_of(model), ModelFile(str(tokenizer), "tokenizer"))
     async with served(model, directory, files=files, conversions=declared, batch=4) as client:
         found = await asyncio.gather(*(client.infer(array_of(one.encode() or b" ")) for one in sentences))
@@ -100,3 +102,21 @@ async def test_what_is_alike_is_near(model: Path, tokenizer: Path, tmp_path: Pat
         return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
     assert near(cat, kitten) > 0.5 > 0.3 > near(cat, market)
+
+
+async def test_a_sentence_becomes_its_embedding(model: Path, tokenizer: Path, tmp_path: Path) -> None:
+    steps = [{"pool": {"by": "mean", "unit": True}}, "drop_batch"]
+    found = await answers(model, tokenizer, tmp_path, SENTENCES[:3], length=128, pad=True, outputs=steps)
+    for sentence, vector in zip(SENTENCES, found, strict=False):
+        assert vector.shape == (384,)
+        hidden = by_hand(model, tokenizer, sentence, 128)[0]
+        mean = hidden[: len(_mask_of(tokenizer, sentence))].mean(axis=0)
+        assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+    cat, kitten, market = found
+    assert cat @ kitten > 0.5 > 0.3 > cat @ market
+
+
+def _mask_of(tokenizer: Path, sentence: str) -> list[int]:
+    read = Tokenizer.from_file(str(tokenizer))
+    read.no_padding()
+    return list(read.encode(sentence).attention_mask)

@@ -11,6 +11,7 @@ from wasmind.errors import ModelLoadFailed
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.worker.conversions import numbers
 from wasmind.worker.conversions.best import top_k
+from wasmind.worker.conversions.pool import pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -54,7 +55,7 @@ class Plan:
         _require_known("outputs", declared.outputs, {spec.name for spec in inner.outputs})
         self._sources = self._plan_inputs(declared, fed)
         self._results = [
-            _output(spec, _steps(declared.outputs, spec.name), declared.labels)
+            _output(spec, _steps(declared.outputs, spec.name), declared.labels, inner)
             for spec in map(self._settled, inner.outputs)
         ]
         outer = [source.outer for source in self._sources], [spec for spec, _ in self._results]
@@ -127,9 +128,9 @@ class Plan:
                 found[place] = value
         return found
 
-    def from_model(self, arrays: Sequence[Array]) -> list[Array]:
-        """The model's outputs as a function's. Raises ConversionFailed."""
-        return [run(array) for (_, run), array in zip(self._results, arrays, strict=True)]
+    def from_model(self, arrays: Sequence[Array], inputs: Sequence[Array] = ()) -> list[Array]:
+        """The model's outputs as a function's; `inputs` are the model's. Raises ConversionFailed."""
+        return [run(array, inputs) for (_, run), array in zip(self._results, arrays, strict=True)]
 
     def company(self, message: Infer) -> tuple[int, Hashable | None]:
         """How many rows a call adds to a batch of the model, and which calls it may join."""
@@ -214,10 +215,14 @@ def _input_stage(step: Step, spec: TensorSpec) -> Stage:
 
 
 def _output(
-    spec: TensorSpec, steps: Sequence[Step], labels: Sequence[str]
-) -> tuple[TensorSpec, Callable[[Array], Array]]:
+    spec: TensorSpec, steps: Sequence[Step], labels: Sequence[str], model: Signature
+) -> tuple[TensorSpec, Callable[[Array, Sequence[Array]], Array]]:
     runs = []
+    first = None
     for step in steps:
+        if step.pool is not None:
+            spec, first = pool(step.pool, spec, model)
+            continue
         if step.softmax:
             stage = numbers.softmax(spec)
         elif step.top_k is not None:
@@ -233,7 +238,9 @@ def _output(
         runs.append(stage.run)
         spec = stage.outer
 
-    def run(array: Array) -> Array:
+    def run(array: Array, inputs: Sequence[Array]) -> Array:
+        if first is not None:
+            array = first(array, inputs)
         for each in runs:
             array = each(array)
         return array

@@ -85,7 +85,7 @@ class ConvertingRunner(Runner):
 
     def _give(self, item: _Item, outputs: Sequence[Array], batch: int) -> None:
         """Answer a call; converting there and back is part of what it took."""
-        given = self._plan.from_model(outputs)
+        given = self._plan.from_model(outputs, item.inputs)
         self.started = item.began
         self._answer(item.call, given, self._nowhere, _now() - item.began, batch)
 
