@@ -46,7 +46,7 @@ check: $(VENV)/.dev
 again: $(VENV)/.dev
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m '' $(ARGS)
 
-slow: $(VENV)/.dev
+slow: $(VENV)/.frameworks
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # Other inference servers, each in an environment of its own; one that cannot be had here is left out, with a reason.
@@ -86,6 +86,11 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.made-$(VERSION)
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo 'Installing the tools for tests (about 150 MB, once) …'
 	@$(BIN)/python -m pip install -q --group dev
+	@touch $@
+
+$(VENV)/.frameworks: $(VENV)/.dev
+	@echo 'Installing PyTorch and TensorFlow for their tests (about 500 MB, once) …'
+	@$(BIN)/python -m pip install -q --group frameworks
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.runtime

@@ -20,6 +20,8 @@ SECTIONS = {
     "models.NAME.versions.N": config.Version,
     "models.NAME.batch": config.Batch,
     "models.NAME.generation": config.Generation,
+    "models.NAME.signature": config.DeclaredSignature,
+    "models.NAME.signature.TENSOR": config.DeclaredTensor,
     "models.NAME.kserve": config.KServe,
     "models.NAME.inputs.INPUT": config.Converted,
     "models.NAME.card": config.Card,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from support import onnx_models, openvino_models
+from support import onnx_models, openvino_models, saved_models
 from wasmind.catalog.runtimes import PACKAGES, installed
 
 if TYPE_CHECKING:
@@ -41,12 +41,21 @@ def _tflite(directory: Path) -> Path:
     return path
 
 
+def _torchscript(directory: Path) -> Path:
+    from support import torchscript_models
+
+    return torchscript_models.write(directory, "linear")
+
+
 LINEAR = [
     Linear("onnx", "onnx", _onnx),
     Linear("openvino", "openvino", openvino_models.write),
     Linear("openvino", "onnx", _onnx),
     Linear("openvino", "tensorflowlite", _tflite),
+    Linear("openvino", "tensorflow", saved_models.write),
     Linear("tflite", "tensorflowlite", _tflite),
+    Linear("pytorch", "pytorch", _torchscript),
+    Linear("tensorflow", "tensorflow", saved_models.write),
 ]
 
 

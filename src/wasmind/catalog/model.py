@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.catalog import conversions, formats, labels
+from wasmind.catalog import conversions, declared, formats, labels
 from wasmind.catalog.card import read_card
 from wasmind.catalog.files import ModelFile, files_of
 from wasmind.catalog.runtimes import runtime_for
@@ -104,11 +104,12 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
         )
     files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
+    declared.check(model, encoding)
     return ModelRecord(
         name=name,
         names=(name,),
         scope=model.scope,
-        digest=conversions.version(digests.of_model(files), model, named),
+        digest=conversions.version(declared.version(digests.of_model(files), model), model, named),
         files=files,
         encoding=encoding,
         runtime=runtime_for(encoding, model.runtime),

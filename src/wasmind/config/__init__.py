@@ -28,6 +28,7 @@ from wasmind.config.model import (
 from wasmind.config.node import Node, Ports
 from wasmind.config.preload import preloaded
 from wasmind.config.section import Section, Size
+from wasmind.config.signature import DeclaredSignature, DeclaredTensor
 from wasmind.config.storage import OBJECT_SCHEMES, Storage
 from wasmind.config.tenant import Inference, Tenant
 
@@ -40,6 +41,8 @@ __all__ = [
     "Card",
     "Config",
     "Converted",
+    "DeclaredSignature",
+    "DeclaredTensor",
     "Encoding",
     "Example",
     "Function",

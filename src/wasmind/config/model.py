@@ -8,6 +8,7 @@ from typing import Literal
 from wasmind.config.card import Card
 from wasmind.config.convert import Converted
 from wasmind.config.section import Section, Size
+from wasmind.config.signature import DeclaredSignature
 
 Encoding = Literal["autodetect", "openvino", "onnx", "tensorflow", "pytorch", "tensorflowlite", "ggml"]
 Runtime = Literal["onnx", "openvino", "tflite", "pytorch", "tensorflow", "ggml"]
@@ -99,6 +100,8 @@ class Model(Section, frozen=True):
     """What the plain name means: a version or an alias; None: the highest version."""
     encoding: Encoding = "autodetect"
     runtime: Runtime | None = None
+    signature: DeclaredSignature | None = None
+    """What it takes and gives, for TorchScript, which does not say."""
     target: Target = "cpu"
     fallback: Literal["cpu"] | None = None
     """Where to run when there is no such target; None: the model is refused."""

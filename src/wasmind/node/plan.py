@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from wasmind.catalog.catalog import read_catalog
+from wasmind.catalog.declared import declared_signature
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import served_at
 from wasmind.catalog.storage.fetch import localized
@@ -275,6 +276,7 @@ def _spec(record: ModelRecord) -> WorkerSpec:
         runtime=record.runtime,
         target=settings.target,
         fallback=settings.fallback,
+        declared=None if settings.signature is None else declared_signature(settings.signature),
         instances=settings.instances,
         threads=settings.threads,
         batch=settings.batch.max_size,

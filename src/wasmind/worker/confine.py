@@ -45,7 +45,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _NET_BIND_CONNECT, _SCOPE_ABSTRACT_SIGNAL = 0b11, 0b11
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/etc/ld.so.cache")
 _HARDWARE = ("/sys/devices", "/sys/bus/pci", "/sys/class")
-_HARMLESS = ("/sys/devices/system/cpu", "/proc/cpuinfo", "/dev/null", "/dev/urandom")
+_HARMLESS = ("/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/self/cmdline", "/dev/null", "/dev/urandom")
 
 
 def probe() -> Confinement:

@@ -44,6 +44,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All that it may read; the first is the model. `catalog.files.files_of` finds them."""
     encoding: Encoding
     runtime: Runtime
+    declared: Signature | None = None
+    """What the operator says that a TorchScript model takes and gives."""
     target: Target = "cpu"
     fallback: Literal["cpu"] | None = None
     """Where to run when there is no such target; None: it is refused."""

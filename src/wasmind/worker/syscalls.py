@@ -18,6 +18,10 @@ class Profile:
     serve: frozenset[str] = frozenset()
     executable_memory: bool = False
     """Whether it makes code at run time."""
+    threads: bool = False
+    """Whether it makes threads while it serves."""
+    reads: bool = False
+    """Whether it opens files while it serves: its model's, or those that are harmless."""
     files: tuple[str, ...] = ()
     """Its own files that it reads while it loads a model."""
 
@@ -67,11 +71,15 @@ def allow_calls(profile: Profile, *, loading: bool) -> None:
     allow("ioctl", sc.Arg(1, sc.EQ, _FIONBIO))
     allow("tgkill", sc.Arg(0, sc.EQ, os.getpid()))  # abort()
     allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_VMA))
-    if loading:
-        allow("openat", sc.Arg(2, sc.MASKED_EQ, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, 0))
+    if loading or profile.threads:
         allow("clone", sc.Arg(0, sc.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
         # The flags of clone3 lie behind a pointer, where no filter sees them; libraries fall back to clone.
         rules.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
+        for name in ("rseq", "set_robust_list"):
+            allow(name)
+    if loading or profile.reads:
+        allow("openat", sc.Arg(2, sc.MASKED_EQ, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, 0))
+    if loading:
         allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NAME))
         allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))
         # The next phase's filter is put on top of this one.

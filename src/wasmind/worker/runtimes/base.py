@@ -130,6 +130,10 @@ RUNTIMES: dict[Runtime, Offer] = {
         "openvino",
         130 << 20,
     ),
+    "pytorch": Offer("wasmind.worker.runtimes.pytorch", frozenset({"pytorch"}), "pytorch", 300 << 20),
+    "tensorflow": Offer(
+        "wasmind.worker.runtimes.tensorflow", frozenset({"tensorflow"}), "tensorflow", 400 << 20
+    ),
     "tflite": Offer("wasmind.worker.runtimes.tflite", frozenset({"tensorflowlite"}), "tflite", 90 << 20),
     "ggml": Offer("wasmind.worker.runtimes.ggml", frozenset({"ggml"}), "ggml", 96 << 20),
 }

@@ -81,6 +81,12 @@ class OpenVinoModel:
     """A compiled model; as many threads run it at once as it has streams."""
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
+        if not compiled.outputs:
+            raise ModelLoadFailed(
+                "the model gives nothing",
+                cause="OpenVINO found no outputs in it",
+                remedy="export it so that its results do not depend on variables that it changes",
+            )
         self._compiled = compiled
         self.signature = Signature(
             tuple(_spec("input", port) for port in compiled.inputs),
