@@ -16,7 +16,6 @@ tempfile.tempdir = os.devnull  # it asks where it could write, and a worker can 
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import cancellation
 
 from wasmind.errors import ModelLoadFailed
 from wasmind.nn.signature import Dim, Signature, TensorSpec
@@ -105,7 +104,6 @@ class TensorFlowExecution:
         self._model = model
         self._inputs = [spec.name for spec in model.signature.inputs]
         self._outputs = [spec.name for spec in model.signature.outputs]
-        self._stop = cancellation.CancellationManager()
 
     def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> Sequence[Array]:
         """Run once, on this thread."""
@@ -121,19 +119,19 @@ class TensorFlowExecution:
         return found
 
     def abort(self) -> bool:
-        """End the run under way: TensorFlow looks between two nodes, inside loops too."""
-        stop, self._stop = self._stop, cancellation.CancellationManager()
-        stop.start_cancel()
-        return True
+        """TensorFlow has no way to end one run among several."""
+        return False
 
     def _call(self, given: dict[str, Any]) -> dict[str, Any]:
-        with cancellation.CancellationManagerContext(self._stop):
-            if not self._model.variables:
-                return self._model.function(**given)  # type: ignore[no-any-return]
+        results: dict[str, Any]
+        if not self._model.variables:
+            results = self._model.function(**given)
+        else:
             with self._model.alone:
                 for variable, first in self._model.variables:
                     variable.assign(first)  # what one caller's run has left is not for the next
-                return self._model.function(**given)  # type: ignore[no-any-return]
+                results = self._model.function(**given)
+        return results
 
 
 def _operations(graph: Any) -> Iterable[str]:
