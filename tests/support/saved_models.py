@@ -54,15 +54,15 @@ def info(name: str, *dims: int) -> bytes:
     return field(1, name) + field(2, FLOAT) + field(3, shape(*dims))
 
 
-def linear(*extra: bytes) -> bytes:
-    """y = 2x + 1 for f32 [1,4]."""
+def linear(*extra: bytes, after: tuple[str, ...] = ()) -> bytes:
+    """y = 2x + 1 for f32 [1,4]; `extra` nodes run first where they are named in `after`."""
     kind = field(6, FLOAT)
     nodes = [
         node("in", "Placeholder", dtype=kind, shape=field(7, shape(1, 4))),
         constant("two", 2.0),
         node("twice", "Mul", ("in", "two"), T=kind),
         constant("one", 1.0),
-        node("out", "AddV2", ("twice", "one"), T=kind),
+        node("out", "AddV2", ("twice", "one", *(f"^{name}" for name in after)), T=kind),
         *extra,
     ]
     graph = b"".join(field(1, one) for one in nodes) + field(4, field(1, 1395))
