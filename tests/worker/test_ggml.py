@@ -174,7 +174,11 @@ async def test_a_prompt_that_is_too_long(model: Client) -> None:
     with pytest.raises(PromptTooLong):
         await whole(model, "x" * 30, ctx_size=16)
     with pytest.raises(PromptTooLong):
-        await whole(model, "x" * (9 << 20))
+        await whole(model, "x" * (1 << 20))
+    with pytest.raises(PromptTooLong, match="bytes"):
+        await whole(model, "x", chat=True, history=[{"role": "user", "content": "x" * 100_000}])
+    with pytest.raises(InvalidArgument, match="options have more"):
+        await whole(model, "x", system="x" * (2 << 20))
     await model.settled()
 
 

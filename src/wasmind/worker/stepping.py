@@ -53,11 +53,20 @@ class SteppingRunner(Runner):
             self._generations.give_back()
 
     def _step(self, call: Call) -> None:
-        with self._generations.step(call, lambda: self._stepping.begin(self._inputs(call))) as generation:
+        with self._generations.step(call, lambda: self._begin(call)) as generation:
             outputs = self._execute_step(call, generation)
             took = time.monotonic_ns() - self.started
         # Not before the step is over: the next one may come at once, to another thread.
         self._answer(call, outputs, self._nowhere, took, 1)
+
+    def _begin(self, call: Call) -> Generation:
+        """Begin, watched like any run."""
+        self.started = time.monotonic_ns()
+        self.calls = (call,)
+        try:
+            return self._stepping.begin(self._inputs(call))
+        finally:
+            self.calls = None
 
     def _inputs(self, call: Call) -> list[Array]:
         message = call.message

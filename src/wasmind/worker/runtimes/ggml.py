@@ -42,8 +42,12 @@ SIGNATURE = Signature(
 )
 """`config` is what `load_by_name_with_config` was given; `options` wins over it."""
 
-MAX_PROMPT = 8 << 20
-"""Bytes of a prompt."""
+TOKEN_BYTES = 64
+"""A prompt has at most so many bytes for each token there may be: taking apart more than that would keep the
+process busy for nothing.
+"""
+MAX_OPTIONS = 1 << 20
+"""Bytes of the options."""
 
 _BATCH = 256
 """Tokens of a prompt that are looked at together; more would take more memory for each context."""
@@ -150,17 +154,22 @@ class GgmlModel:
 
     def tokens(self, text: bytes) -> ctypes.Array[ctypes.c_int32]:
         """A text's tokens, control tokens as the text names them. Raises PromptTooLong."""
-        room = self.limit
-        found = (ctypes.c_int32 * room)()
-        count = self.library.llama_tokenize(self.vocabulary, text, len(text), found, room, True, True)
+        text = text.decode("utf-8", "replace").encode()  # the library's tokenizers count on that
+        if len(text) > TOKEN_BYTES * self.limit:
+            raise self._too_long(f"the prompt has {len(text)} bytes")
+        found = (ctypes.c_int32 * self.limit)()
+        count = self.library.llama_tokenize(self.vocabulary, text, len(text), found, len(found), True, True)
         if count < 0 or count >= self.limit:
-            raise PromptTooLong(
-                f"the prompt has {abs(count)} tokens",
-                cause=f"a prompt and its answer may have {self.limit} together",
-                remedy="send a shorter prompt, or raise the model's generation.context",
-            )
+            raise self._too_long(f"the prompt has {abs(count)} tokens")
         part: ctypes.Array[ctypes.c_int32] = (ctypes.c_int32 * count).from_buffer(found)
         return part
+
+    def _too_long(self, message: str) -> PromptTooLong:
+        return PromptTooLong(
+            message,
+            cause=f"a prompt and its answer may have {self.limit} tokens together",
+            remedy="send a shorter prompt, or raise the model's generation.context",
+        )
 
     def piece(self, token: int) -> bytes:
         """What a token adds to the text: bytes, of which several tokens may make one letter."""
@@ -236,10 +245,9 @@ class GgmlExecution:
     def begin(self, inputs: Sequence[Array]) -> Text:
         """Read the inputs and take a context. Raises InvalidArgument, PromptTooLong."""
         prompt, *others = (array.tobytes() for array in inputs)
+        if any(len(other) > MAX_OPTIONS for other in others):
+            raise InvalidArgument(f"the options have more than {MAX_OPTIONS} bytes")
         told = options.read(*reversed(others))
-        prompt = prompt.decode("utf-8", "replace").encode()  # its tokenizers count on that
-        if len(prompt) > MAX_PROMPT:
-            raise PromptTooLong(f"the prompt has {len(prompt)} bytes; {MAX_PROMPT} are read at most")
         model = self._model
         tokens = model.tokens(model.conversation(prompt, told) if told.chat else prompt)
         if not len(tokens):
