@@ -23,7 +23,8 @@ NODE = "[node]\nworkers = 1\nports = { functions = 0, api = 0 }\n\n"
 
 def serve(directory: Path, model: Path) -> Iterator[NodeProcess]:
     """The example's own configuration, on free ports, with another model under the model's name."""
-    settings = (EXAMPLE / "wasmind.toml").read_text()
+    # Built without the README's flag, its stack alone has 16 MiB.
+    settings = (EXAMPLE / "wasmind.toml").read_text().replace("16MiB", "32MiB")
     (directory / "wasmind.toml").write_text(NODE + settings)
     (directory / "chat.wasm").write_bytes(build_c(EXAMPLE / "chat.c"))
     (directory / "SmolLM2-135M-Instruct.Q4_1.gguf").symlink_to(model)
