@@ -47,6 +47,7 @@ again: $(VENV)/.dev
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m '' $(ARGS)
 
 slow: $(VENV)/.frameworks
+	@PYTHONPATH=tests $(BIN)/python -m support.tools
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # Other inference servers, each in an environment of its own; one that cannot be had here is left out, with a reason.

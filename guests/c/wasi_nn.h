@@ -10,6 +10,7 @@
 #define WASI_NN_H
 
 #include <stdint.h>
+#include <string.h>
 
 typedef enum {
     NN_SUCCESS = 0,
@@ -89,6 +90,31 @@ NN_IMPORT("fini_single") nn_errno nn_fini_single(nn_context context);
 NN_IMPORT("load_by_name_with_config")
 nn_errno nn_load_by_name_with_config(const char *name, uint32_t length, const char *options, uint32_t options_length,
                                      nn_graph *graph);
+
+// Give back a graph or a context before the function ends; all of them are given back when it does.
+NN_IMPORT("unload") nn_errno nn_unload(nn_graph graph);
+NN_IMPORT("finalize_execution_context") nn_errno nn_finalize_execution_context(nn_context context);
+
+// Where an output goes: `written` is set to its bytes, or to the bytes it needs with NN_TOO_LARGE.
+typedef struct {
+    void *data;
+    uint32_t size;  // bytes of room
+    uint32_t written;
+} nn_buffer;
+
+// One inference from a model's name to its outputs, inputs and outputs by position.
+static inline nn_errno nn_infer(const char *name, const nn_tensor *inputs, uint32_t input_count, nn_buffer *outputs,
+                                uint32_t output_count) {
+    nn_graph graph;
+    nn_context context;
+    nn_errno error = nn_load_by_name(name, strlen(name), &graph);
+    if (!error) error = nn_init_execution_context(graph, &context);
+    for (uint32_t at = 0; !error && at < input_count; at++) error = nn_set_input(context, at, &inputs[at]);
+    if (!error) error = nn_compute(context);
+    for (uint32_t at = 0; !error && at < output_count; at++)
+        error = nn_get_output(context, at, outputs[at].data, outputs[at].size, &outputs[at].written);
+    return error;
+}
 
 static inline const char *nn_error_text(nn_errno error) {
     switch (error) {

@@ -81,6 +81,31 @@ class PackageMissing(WasmindError):
     code, title, exit_code = "package-missing", "A package is missing", 2
 
 
+# --- a program that cannot be built ---------------------------------------------------------------------
+
+
+class BuildFailed(WasmindError):
+    """A language's toolchain refused a function's source; `output` is what it had to say."""
+
+    code, title, exit_code = "build-failed", "The function cannot be built", 3
+
+    def __init__(
+        self, message: str, *, cause: str | None = None, remedy: str | None = None, output: str = ""
+    ) -> None:
+        super().__init__(message, cause=cause, remedy=remedy)
+        self.output = output
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as JSON-ready data, with the toolchain's output."""
+        return super().as_dict() | ({"output": self.output} if self.output else {})
+
+
+class ToolMissing(BuildFailed):
+    """A language's toolchain is not installed; the remedy installs it."""
+
+    code, title, exit_code = "tool-missing", "A toolchain is missing", 2
+
+
 # --- a program that cannot be deployed ------------------------------------------------------------------
 
 

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ZIG = {"ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(Path.home() / ".cache" / "zig"))}
+"""Where ziglang keeps the libraries it built, which take it a minute."""
 
 
 class Ended:
@@ -37,6 +38,6 @@ def wasmind(
             input=stdin,
             capture_output=True,
             timeout=seconds,
-            env={**os.environ, "XDG_CACHE_HOME": str(cwd / "cache"), "COLUMNS": "200", **environment},
+            env={**os.environ, **ZIG, "XDG_CACHE_HOME": str(cwd / "cache"), "COLUMNS": "200", **environment},
         )
     )

@@ -131,10 +131,18 @@ class NodeProcess:
             with connection.getresponse() as response:
                 yield response
 
-    def _request(self, url: str, path: str, *, method: str = "GET", body: bytes | None = None) -> Response:
+    def _request(
+        self,
+        url: str,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Response:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, headers or {})
             return Response(connection.getresponse())
         finally:
             connection.close()

@@ -64,9 +64,7 @@ def c_text() -> bytes:
 @cache
 def python(name: str, wit: Path, world: str) -> bytes:
     """A program in Python, by componentize-py; `wit` is a file or a directory with packages."""
-    program = shutil.which("componentize-py") or str(TOOLS / "componentize" / "bin" / "componentize-py")
-    if not Path(program).exists():
-        pytest.skip("componentize-py is not installed (see tests/guests/components/README.md)")
+    program = tool("componentize-py")
     source = SOURCES / f"{name}.py"
 
     def make(out: Path) -> None:

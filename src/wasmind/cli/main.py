@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from wasmind.cli import build, demo, dev, doctor, functions, init, models, node, run, serve
 from wasmind.cli import compile as compile_
-from wasmind.cli import demo, doctor, functions, models, node, run, serve
 from wasmind.cli.output import reported, say
 
 EXIT_CODES = (
@@ -31,6 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command, _words in (
+    ("init", init.init, "Write a new project."),
+    ("build", build.build, "Build functions from their sources."),
+    ("dev", dev.dev, "Serve, and build again on change."),
     ("serve", serve.serve, "Serve a node's functions and models."),
     ("compile", compile_.compile_, "Check and compile programs ahead."),
     ("doctor", doctor.doctor, "Check what this machine offers."),

@@ -76,7 +76,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except WasmindError as error:
             if not kwargs.get("json"):
-                _explain(error)
+                explain(error)
             elif command.__name__ == "run":
                 note(_encoded({"error": error.as_dict()}))
             else:
@@ -86,7 +86,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _explain(error: WasmindError) -> None:
+def explain(error: WasmindError) -> None:
+    """Tell an error to a person."""
     from wasmind.telemetry.escape import escape
 
     red, bold, reset = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if sys.stderr.isatty() else ("", "", "")

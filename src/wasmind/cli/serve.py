@@ -36,7 +36,7 @@ def serve(
     from wasmind.telemetry import logs
 
     def settings() -> Config:
-        return _changed(read(config), dev, port, api_port, workers, json)
+        return changed(read(config), dev=dev, port=port, api_port=api_port, workers=workers, json=json)
 
     node = settings().node
     logger = logs.configure(node.log, node.log_level, process="node")
@@ -56,8 +56,8 @@ async def _serve(
     await Supervisor(settings, str(source), state, logger, progress).run()
 
 
-def _changed(
-    config: Config, dev: bool, port: int | None, api_port: int | None, workers: int | None, json: bool
+def changed(
+    config: Config, *, dev: bool, port: int | None, api_port: int | None, workers: int | None, json: bool
 ) -> Config:
     """The configuration with what the command line says instead."""
     from msgspec.structs import replace

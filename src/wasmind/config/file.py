@@ -124,7 +124,10 @@ def _resolved(config: Config, base: Path) -> Config:
         config,
         node=replaced(config.node, state=within(config.node.state)),
         models={n: model(m) for n, m in config.models.items()},
-        functions={n: replaced(f, module=within(f.module)) for n, f in config.functions.items()},
+        functions={
+            n: replaced(f, module=within(f.module), source=within(f.source))
+            for n, f in config.functions.items()
+        },
         storage={at: replaced(s, secrets=within(s.secrets)) for at, s in config.storage.items()},
         tenants={n: replaced(t, tokens_file=within(t.tokens_file)) for n, t in config.tenants.items()},
         preload=[],

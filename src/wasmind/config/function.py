@@ -30,6 +30,8 @@ class Function(Section, frozen=True):
 
     module: Path
     route: str | list[str]
+    source: Path | None = None
+    """What `wasmind build` makes the module of; its suffix tells the language."""
     host: str | None = None
     methods: list[str] | None = None
     models: list[str] = []
