@@ -81,7 +81,7 @@ def settings(path: Path, runtime: str = "tensorflow") -> dict[str, Any]:
 
 
 async def test_results_are_those_of_the_framework_called_directly(models: Path, tmp_path: Path) -> None:
-    """To a unit in the last place: how TensorFlow divides a vector varies from process to process."""
+    """To a unit in the last place."""
     direct = np.load(models / "two.npz")
     async with served(models / "two", tmp_path, **settings(models / "two")) as made:
         assert made.ready.signature.inputs == (

@@ -120,7 +120,9 @@ class OpenVinoExecution:
         if self._remembers:
             self._request.reset_state()  # what one caller's run has left is not for the next
         try:
-            self._request.infer()
+            # Not infer(): with one thread it keeps an error to itself, and the last answer in its place.
+            self._request.start_async()
+            self._request.wait()
         except Exception:
             self._all_inputs = self._all_places = None
             raise
