@@ -273,6 +273,37 @@ async def test_a_text_may_be_left_at_any_time(model: Client) -> None:
     await model.settled()
 
 
+async def test_a_process_that_is_to_end_lets_texts_go_on(tmp_path: Path) -> None:
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML) as made:
+        generation = made.backend.generation()
+        await step(generation, *asked("one", temp=0, ignore_eos=True))
+        ending = asyncio.create_task(made.process.stop(20))
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+            assert await step(generation)
+        assert not ending.done()
+        generation.close()
+        assert (await ending).status == 0
+
+
+async def test_an_edge_that_is_to_leave_finishes_its_texts(tmp_path: Path) -> None:
+    async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML) as made:
+        generation = made.backend.generation()
+        await step(generation, *asked("one", temp=0, ignore_eos=True))
+        made.backend.rest()
+        leaving = asyncio.create_task(made.process.leave(20))
+        later = asyncio.create_task(stepped(made, "two", **GREEDY))
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+            assert await step(generation)
+        assert not leaving.done()
+        generation.close()
+        assert (await leaving).status == 0
+        await made.restart()
+        made.backend.resume(made.ready.signature)
+        assert (await later)[1]["output_tokens"]
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 

@@ -135,6 +135,8 @@ class Link(asyncio.Protocol):
         self.space = Space(size, self._freed)
         self.calls: dict[int, Call] = {}
         """Sent and not answered."""
+        self.generations: set[int] = set()
+        """Begun and not forgotten: the worker keeps their state."""
         self.window = 0
         """How many calls may be under way; none before the worker's welcome."""
         self.queued = False
@@ -142,7 +144,7 @@ class Link(asyncio.Protocol):
         self.proven = False
         """The worker has answered a call."""
         self.resting = False
-        """No more calls are sent."""
+        """Nothing new is sent, only steps of what was begun."""
         self._types = tuple(spec.type for spec in signature.outputs)
         self._nowhere: tuple[Place | None, ...] = (None,) * len(self._types)
         self._shapes = shapes
@@ -179,14 +181,14 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def rest(self) -> None:
-        """Send no more; when all calls are answered, drop the connection."""
+        """Begin no more; when all calls are answered and all generations forgotten, drop the connection."""
         self.resting = self.queued = True
         self.window = 0
         self.leave()
 
     def leave(self) -> None:
         """Drop a connection that rests and owes nothing."""
-        if self.resting and not self.calls:
+        if self.resting and not self.calls and not self.generations:
             self.close()
 
     def data_received(self, data: bytes) -> None:
@@ -241,12 +243,15 @@ class Link(asyncio.Protocol):
             self._write(Infer(call.number, deadline, dims, data, call.places))
         else:
             generation.link = self
+            self.generations.add(generation.number)
             self._write(Infer(call.number, deadline, dims, data, call.places, generation.number))
         return True
 
     def forget(self, generation: int) -> None:
         """Tell the worker that no more steps of a generation are wanted."""
         self._write(Forget(generation))
+        self.generations.discard(generation)
+        self.leave()
 
     def abandon(self, call: Call) -> None:
         """Tell the worker that nobody waits for a call that was sent."""

@@ -168,7 +168,9 @@ class ProcessBackend:
             self._fail(call, self._unavailable())
 
     def rest(self) -> None:
-        """The process leaves: what was sent is answered, then the connection ends; later calls wait here."""
+        """The process leaves: what was sent is answered and what was begun goes on to its end, then the
+        connection ends; later calls wait here.
+        """
         self._resting = True
         if self._connecting is not None:
             self._connecting.cancel()

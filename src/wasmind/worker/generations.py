@@ -36,6 +36,12 @@ class Generations:
         self._doomed: set[_Key] = set()
         self._lock = threading.Lock()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody may want another step of one."""
+        with self._lock:
+            return any(not generation.ended for generation in self._held.values())
+
     def take_place(self) -> bool:
         """Reserve a place for a call that is about to begin; False when there is none."""
         with self._lock:

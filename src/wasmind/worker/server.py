@@ -115,13 +115,15 @@ class Server:
                 return calls
 
     def _is_over(self) -> bool:
-        """Whether it is to end, and no edge waits for an answer, has outputs to fetch, or, where each is to
-        leave by itself, is still connected.
+        """Whether it is to end, and no edge waits for an answer, has outputs to fetch or a generation under
+        way, or, where each is to leave by itself, is still connected.
         """
         if not self._ending:
             return False
         if self._leaving:
             return not self._connections
+        if self._generations is not None and self._generations.under_way:
+            return False
         return not any(connection.calls for connection in self._connections.values())
 
     def _read_aside(self) -> None:
