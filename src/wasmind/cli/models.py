@@ -146,6 +146,45 @@ def _model(config: Config, name: str) -> Model:
     return settings_of(model)[number_of(model, reference)]
 
 
+@app.command("export")
+@reported
+def export(
+    name: Name,
+    kserve: Annotated[bool, typer.Option("--kserve", help="As KServe's InferenceService.")] = False,
+    storage_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="Where the cluster finds it; else the model's `source`.")
+    ] = None,
+    grpc: Annotated[bool, typer.Option("--grpc", help="To be asked by gRPC instead of REST.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it here.")] = None,
+    config: ConfigFile = DEFAULT,
+    json: AsJson = False,
+) -> None:
+    """Write a manifest that serves the same artifact elsewhere."""
+    from wasmind.catalog.digests import Digests
+    from wasmind.catalog.model import read_model
+    from wasmind.cli import export as manifests
+    from wasmind.errors import ConfigError, UnsupportedOperation
+
+    if not kserve:
+        raise UnsupportedOperation("export what?", remedy="say --kserve: no other form is known")
+    record = read_model(name, _here(read(config), name), Digests())
+    made = manifests.manifest(record, storage_uri, "grpc" if grpc else "rest")
+    service = made["metadata"]["name"]
+    if json:
+        document(made)
+        return
+    text = manifests.as_yaml(made)
+    if out is None:
+        say(text.rstrip())
+        return
+    try:
+        out.write_text(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}", cause=error.strerror) from error
+    say(f"{out}: the InferenceService {service}. Once it is ready, under [models.{name}]:")
+    say("  " + manifests.settings_for(service, service, "grpc" if grpc else "rest"))
+
+
 def _here(config: Config, name: str) -> Model:
     """The model, fetched if it is kept elsewhere."""
     import msgspec
