@@ -16,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from support.languages import use
 from wasmind import config
 from wasmind.demo import prepare, run
+from wasmind.demo.languages import Variant
 from wasmind.demo.screen import Steps
 from wasmind.errors import NodeError
 
-COMMAND = [sys.executable, "-m", "wasmind", "demo", "--port", "0", "--api-port", "0", "--seconds", "0.3"]
+DEMO = [sys.executable, "-m", "wasmind", "demo", "--port", "0", "--api-port", "0", "--seconds", "0.3"]
+COMMAND = [*DEMO, "--lang", "c"]
 
 
 def test_once(tmp_path: Path, photos: dict[str, bytes]) -> None:
@@ -40,6 +43,24 @@ def test_once(tmp_path: Path, photos: dict[str, bytes]) -> None:
     assert found["load"]["failed"] == 0
     assert found["load"]["per_second"] > 1
     assert "✓ Compiling the function" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_same_model_called_from_several_languages(
+    tmp_path: Path, photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("javascript", monkeypatch)
+    words = [*DEMO, "--lang", "python", "--lang", "javascript", "--once"]
+    done = subprocess.run([*words, "--json"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["languages"]
+    assert [each["language"] for each in found] == ["C", "Python", "JavaScript"]
+    in_c, *others = [[(one["label"], one["probability"]) for one in each["classes"]] for each in found]
+    assert all(other == in_c for other in others), "one model, one answer"
+    again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "Building the function" not in again.stderr
+    assert "called from" in again.stdout
 
 
 @contextmanager
@@ -108,6 +129,15 @@ def test_the_configuration_can_be_served_by_hand(tmp_path: Path) -> None:
     assert found.models["classifier"].path == prepared.model
     assert found.functions["classify"].models == ["classifier"]
     assert found.node.state == tmp_path / "state"
+
+
+def test_other_languages_are_functions_beside_it(tmp_path: Path) -> None:
+    prepared = prepare.Prepared(tmp_path / "model.onnx", tmp_path / "labels.txt")
+    others = [Variant("python", tmp_path / "p.wasm")]
+    found = run.configuration(tmp_path, prepared, 8080, 8090, others).functions
+    assert list(found) == ["classify", "classify-python"]
+    assert found["classify-python"].routes == ("/classify-python",)
+    assert found["classify-python"].module == tmp_path / "p.wasm"
 
 
 def test_a_taken_port_is_told_and_another_taken(capsys: pytest.CaptureFixture[str]) -> None:

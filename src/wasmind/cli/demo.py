@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wasmind.cli.options import AsJson
+
+
+class Lang(StrEnum):
+    """Languages that the demo's function is written in."""
+
+    C = "c"
+    PYTHON = "python"
+    JAVASCRIPT = "javascript"
 
 
 def demo(
@@ -22,9 +31,19 @@ def demo(
     directory: Annotated[
         Path, typer.Option("--dir", help="Where the model and the node's state are kept.")
     ] = Path(".wasmind/demo"),
+    lang: Annotated[
+        list[Lang] | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="Show the function in c, python, javascript; may be repeated; default: what is at hand.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Serve a real image classifier: prepares the model, classifies photos, prints a curl to try."""
+    """Serve a real image classifier: prepares the model, classifies photos, prints a curl to try.
+
+    The function is in C; Python and JavaScript call the same model where their toolchains are at hand.
+    """
     from wasmind.demo.run import Options, run
 
     options = Options(
@@ -35,5 +54,6 @@ def demo(
         seconds=seconds,
         once=once,
         as_json=json,
+        languages=None if lang is None else tuple(each.value for each in lang),
     )
     raise typer.Exit(run(options))

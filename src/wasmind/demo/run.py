@@ -16,6 +16,7 @@ import msgspec
 from wasmind import config as settings
 from wasmind.catalog.storage.fetch import Silent
 from wasmind.demo.client import Answer, Connection, Sustained, sustain
+from wasmind.demo.languages import NAMES, variants
 from wasmind.demo.prepare import MODULE, Prepared, photos, prepare
 from wasmind.demo.screen import Screen, Steps
 from wasmind.errors import NodeError, PackageMissing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmind.config import Config
+    from wasmind.demo.languages import Variant
     from wasmind.guest_api.program import Compiled
     from wasmind.node.models import ServedModel
     from wasmind.node.state import StateDir
@@ -48,6 +50,8 @@ class Options:
     """How long to ask as fast as the node answers."""
     once: bool = False
     as_json: bool = False
+    languages: tuple[str, ...] | None = None
+    """Languages beside C that the function is shown in; None: those that can be had at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +74,24 @@ def run(options: Options) -> int:
             sample = directory / f"{Path(converted[0].name).stem}.rgb"
             sample.write_bytes(converted[0].rgb)
             steps.done()
+            others = variants(directory, prepared.labels, options.languages, steps)
+            steps.done()
             port = _free_port(8080, options.port, steps)
             api_port = _free_port(8090, options.api_port, steps)
-            config = configuration(directory, prepared, port, api_port)
+            config = configuration(directory, prepared, port, api_port, others)
         except OSError as error:
             raise NodeError(
                 f"the demo cannot be prepared in {directory}",
                 cause=str(error),
                 remedy="choose another directory with --dir",
             ) from error
-        _Demo(options, config, converted, sample, steps).serve()
+        _Demo(options, config, converted, sample, steps, others).serve()
     return 0
 
 
-def configuration(directory: Path, prepared: Prepared, port: int, api_port: int) -> Config:
+def configuration(
+    directory: Path, prepared: Prepared, port: int, api_port: int, others: Sequence[Variant] = ()
+) -> Config:
     """The node's configuration, as it is also written to `directory` for `wasmind serve -c`."""
     cores = len(os.sched_getaffinity(0))
     text = f"""\
@@ -104,6 +112,14 @@ module = {_quoted(MODULE)}
 route = "{ROUTE}"
 models = ["classifier"]
 limits = {{ cpu_ms = 50, memory = "16MiB" }}
+"""
+    for other in others:
+        text += f"""
+[functions.{other.name}]
+module = {_quoted(other.module)}
+route = "/{other.name}"
+models = ["classifier"]
+limits = {{ cpu_ms = 500 }}
 """
     path = directory / "wasmind.toml"
     path.write_text(text)
@@ -148,9 +164,15 @@ class _Demo:
     """A node with the demo's function, and what is asked of it."""
 
     def __init__(
-        self, options: Options, config: Config, converted: list[Photo], sample: Path, steps: Steps
+        self,
+        options: Options,
+        config: Config,
+        converted: list[Photo],
+        sample: Path,
+        steps: Steps,
+        others: Sequence[Variant],
     ) -> None:
-        self._options, self._config, self._steps = options, config, steps
+        self._options, self._config, self._steps, self._others = options, config, steps, others
         self._photos, self._sample = converted, sample
 
     def serve(self) -> None:
@@ -207,18 +229,45 @@ class _Demo:
                 shown.append(_as_dict(photo, classes, answer))
                 if not self._options.as_json:
                     screen.answer(photo.name, classes, answer)
+            compared = await self._compare(connection, screen)
         seconds = self._options.seconds
         self._steps.step(f"Asking as fast as it answers, for {seconds:g} s")
         bodies = [photo.rgb for photo in self._photos]
         connections = 4 * self._config.models["classifier"].instances
         load = await sustain(host, port, ROUTE, bodies, connections=connections, seconds=seconds)
         self._steps.done()
-        self._tell(screen, node.functions_url + ROUTE, node.api_url, shown, load)
+        self._tell(screen, node.functions_url + ROUTE, node.api_url, shown, compared, load)
 
-    def _tell(self, screen: Screen, url: str, api: str, shown: list[dict[str, Any]], load: Sustained) -> None:
+    async def _compare(self, connection: Connection, screen: Screen) -> list[dict[str, Any]]:
+        """One photo by the function in each language."""
+        photo, rows, found = self._photos[0], [], []
+        for name, language in (
+            ("classify", "C"),
+            *((each.name, NAMES[each.language]) for each in self._others),
+        ):
+            await connection.post(f"/{name}", photo.rgb)  # the first one finds cold caches
+            answer = await connection.post(f"/{name}", photo.rgb)
+            classes = answer.json()["classes"]
+            rows.append(
+                (language, self._config.functions[name].module.stat().st_size, answer, classes[0]["label"])
+            )
+            found.append({"language": language, "route": f"/{name}", **_as_dict(photo, classes, answer)})
+        if self._others and not self._options.as_json:
+            screen.languages(photo.name, rows)
+        return found
+
+    def _tell(
+        self,
+        screen: Screen,
+        url: str,
+        api: str,
+        shown: list[dict[str, Any]],
+        compared: list[dict[str, Any]],
+        load: Sustained,
+    ) -> None:
         if self._options.as_json:
             measured = asdict(load) | {"per_second": load.per_second}
-            document = {"url": url, "api": api, "photos": shown, "load": measured}
+            document = {"url": url, "api": api, "photos": shown, "languages": compared, "load": measured}
             sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
             sys.stdout.flush()
             return
@@ -237,7 +286,10 @@ class _Arrival(Silent):
         self.ready_node: asyncio.Future[NodeStatus] = asyncio.get_running_loop().create_future()
 
     def begin(self, functions: Sequence[str], models: Sequence[str]) -> None:
-        self._steps.step("Compiling the function, loading the model into a confined process")
+        self._steps.step(
+            f"Compiling {'the function' if len(functions) == 1 else f'{len(functions)} functions'}, "
+            "loading the model into a confined process"
+        )
 
     def function(self, name: str, compiled: Compiled) -> None:
         """One function, one model: there is no more to tell than when both are there."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from wasmind.demo.client import Answer, Sustained
+    from wasmind.errors import WasmindError
 
 PARTS = ("sandbox", "queue", "inference")
 """The parts of a request's time that the node tells."""
@@ -54,6 +56,12 @@ class Steps:
             self._console.print(f"[green]✓[/] {text} [dim]{perf_counter() - began:.2f} s[/]")
             self._current = None
 
+    def leave_out(self, name: str, error: WasmindError) -> None:
+        """A part of the demo that cannot be had here, and why."""
+        self._status.stop()
+        self._current = None
+        self._console.print(f"[yellow]![/] {name} is left out: {escape(error.explain())}")
+
     def say(self, text: str) -> None:
         """A line that is no step."""
         self._console.print(f"[yellow]![/] {text}")
@@ -78,6 +86,18 @@ class Screen:
         split = [f"{part} {ms:.1f}" for part, ms in known.items()]
         split.append(f"HTTP {max(0.0, answer.took_ms - sum(known.values())):.1f}")
         self._console.print(f"\n[bold]{name}[/]  [dim]{answer.took_ms:.1f} ms: {', '.join(split)}[/]")
+        self._console.print(table)
+
+    def languages(self, photo: str, rows: Sequence[tuple[str, int, Answer, str]]) -> None:
+        """One photo by one model, called from several languages: name, module's size, answer, best class."""
+        table = Table.grid(padding=(0, 2))
+        for justify in ("left", "left", "right", "right", "right"):
+            table.add_column(justify=justify)
+        for name, size, answer, best in rows:
+            sandbox = f"sandbox {answer.timing.get('sandbox', 0):.1f}"
+            module = f"{size / 2**20:.1f} MB" if size > 2**20 else f"{size / 1024:.0f} KB"
+            table.add_row(f"  {name}", best, f"{answer.took_ms:.1f} ms", sandbox, f"[dim]{module}[/]")
+        self._console.print(f"\n[bold]{photo}[/]  [dim]the same model, called from[/]")
         self._console.print(table)
 
     def sustained(self, found: Sustained) -> None:
