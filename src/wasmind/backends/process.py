@@ -145,6 +145,10 @@ class ProcessBackend:
 
     # --- its life ---------------------------------------------------------------------------------------
 
+    def limit(self, *, queue: int, shared_memory: int, when_down: Literal["wait", "fail"]) -> None:
+        """Take new settings; the shared memory's size is the next connection's."""
+        self._limit, self._memory, self._when_down = queue, shared_memory, when_down
+
     def open(self) -> None:
         """Begin to connect; a call does it too."""
         if (

@@ -8,7 +8,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from wasmind.edge.journal import Journal
-from wasmind.errors import ClientGone, MethodNotAllowed, Overloaded, RouteNotFound, WasmindError
+from wasmind.errors import (
+    ClientGone,
+    GuestError,
+    LimitExceeded,
+    MethodNotAllowed,
+    Overloaded,
+    RouteNotFound,
+    WasmindError,
+)
 from wasmind.httpd.head import Head
 from wasmind.nn.session import Session
 from wasmind.sandbox import Figures
@@ -86,15 +94,17 @@ class App:
         self, function: Function, script_name: str, head: Head, request: HttpRequest, journal: Journal
     ) -> tuple[Figures, WasmindError | None]:
         """Run a guest that was admitted; what it used, and how it failed."""
+        session = Session(function.models, function.limits, function.entry.tenant)
         function.running += 1
         guest: Guest[Any] | None = None
         error: WasmindError | None = None
         try:
-            session = Session(function.models, function.limits, function.entry.tenant)
             exchange, guest = function.begin(head, script_name, request, session, journal)
             if self._deployment.dev:
                 request.response.timing = Timing(session)
             await exchange.run(guest)
+        except GuestError as failed:
+            error = _refusal(session, failed)
         except WasmindError as failed:
             error = failed
         except asyncio.CancelledError:
@@ -172,6 +182,14 @@ def _no_route(head: Head) -> RouteNotFound:
         cause=f"host {head.host.decode()!r}, path {head.path!r}",
         remedy="`wasmind functions ls` shows the routes",
     )
+
+
+def _refusal(session: Session, failed: GuestError) -> WasmindError:
+    """How a guest failed; or why its model did not take its inference, since then it may be tried again."""
+    refusal = session.timing.refusal
+    if refusal is None or isinstance(failed, LimitExceeded):
+        return failed
+    return type(refusal)(refusal.message, cause=refusal.cause, remedy=refusal.remedy)
 
 
 def _why_ended(request: HttpRequest) -> WasmindError | None:

@@ -191,6 +191,7 @@ def _process(entry: ModelEntry) -> ProcessBackend:
 
 def _tell_process(backend: ProcessBackend, entry: ModelEntry) -> None:
     """Tell the connection what the supervisor knows: only it sees a process die."""
+    backend.limit(queue=entry.queue, shared_memory=entry.shared_memory, when_down=entry.when_down)
     if entry.state in ("ready", "loading"):
         if entry.signature is not None:
             backend.resume(entry.signature)

@@ -9,7 +9,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from wasmind.errors import ContextFull, EndOfSequence, InvalidArgument, TooLarge, UnsupportedOperation
+from wasmind.errors import (
+    ContextFull,
+    EndOfSequence,
+    InvalidArgument,
+    ModelBusy,
+    ModelUnavailable,
+    TooLarge,
+    UnsupportedOperation,
+)
 from wasmind.nn import validation
 from wasmind.nn.backend import Generation, Lease, Outputs
 from wasmind.nn.gathered import Gathered
@@ -24,7 +32,7 @@ Infer: TypeAlias = Callable[[tuple[Tensor, ...], float, str], Awaitable[Outputs]
 class Timing:
     """Where a guest's inference time went, in nanoseconds."""
 
-    __slots__ = ("compute_ns", "count", "queue_ns", "stand_ins", "waited_ns")
+    __slots__ = ("compute_ns", "count", "queue_ns", "refusal", "stand_ins", "waited_ns")
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,6 +40,8 @@ class Timing:
         """From `compute` to its outputs, as the guest saw it; failed computations count too."""
         self.queue_ns = 0
         self.compute_ns = 0
+        self.refusal: ModelBusy | ModelUnavailable | None = None
+        """Why the last computation was not taken on, if it was not."""
         self.stand_ins: list[str] = []
         """Which models others stood in for, in words."""
 
@@ -216,6 +226,10 @@ class ExecutionContext:
         try:
             deadline = deadline or asyncio.get_running_loop().time() + self.graph.deadline
             outputs = await infer(inputs, deadline, self.tenant)
+            timing.refusal = None
+        except (ModelBusy, ModelUnavailable) as refused:
+            timing.refusal = refused
+            raise
         finally:
             self._computing = False
             timing.count += 1
