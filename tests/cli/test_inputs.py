@@ -67,6 +67,26 @@ def test_a_text_goes_to_the_one_input_of_bytes(tmp_path: Path) -> None:
     assert converted(tmp_path, prompt).with_text("hi")[0].tobytes() == b"hi"
 
 
+def test_a_language_model_gets_a_text_and_options_for_a_short_answer(tmp_path: Path) -> None:
+    signature = Signature(
+        (
+            TensorSpec("prompt", TensorType.U8, ("N",)),
+            TensorSpec("options", TensorType.U8, (None,), optional=True),
+            TensorSpec("config", TensorType.U8, (None,), optional=True),
+        ),
+        (),
+        steps=True,
+    )
+    found = converted(tmp_path, signature)
+    expected = [b"hi", b'{"temp": 0, "n-predict": 32}', b""]
+    assert [array.tobytes() for array in found.with_text("hi")] == expected
+    samples = found.with_samples()
+    assert samples is not None
+    assert [array.tobytes() for array in samples][1:] == expected[1:]
+    np.savez(tmp_path / "in.npz", prompt=np.frombuffer(b"hi", np.uint8))
+    assert [array.tobytes() for array in from_npz(tmp_path / "in.npz", signature)] == expected
+
+
 def test_what_takes_no_text_or_photo_says_so(tmp_path: Path, photo: Path) -> None:
     with pytest.raises(InvalidTensor, match="no input that takes a text") as caught:
         converted(tmp_path, LINEAR).with_text("hi")

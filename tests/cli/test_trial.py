@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from support.gguf_models import tiny
 from support.images import encoded, picture
 from support.onnx_models import FLOAT, I64, linear, model, node
 from wasmind import config
@@ -129,3 +130,13 @@ def test_the_best_labels_come_first_and_only_where_they_fit() -> None:
     assert len(_top(np.zeros((1, 7)), labels)) == 5
     assert _top(np.zeros((1, 8)), labels) == []
     assert _top(np.zeros((1, 7)), ()) == []
+
+
+async def test_a_language_model_continues_a_text(tmp_path: Path) -> None:
+    settings = Model(path=tiny(tmp_path / "tiny.gguf"))
+    found = await try_out("tiny", settings, tmp_path / "state", Given(text="Once"), 1)
+    assert found["inputs"][0]["text"] == "Once"
+    assert found["inputs"][2]["summary"] == "empty"
+    assert json.loads(found["outputs"][1]["text"])["input_tokens"] == 5
+    again = await try_out("tiny", settings, tmp_path / "state", Given(), 1)
+    assert again["inputs"][0]["text"] == "An example."

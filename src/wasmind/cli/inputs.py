@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 _SAMPLE_TEXT = "An example."
+_OPTIONS = b'{"temp": 0, "n-predict": 32}'
+"""What a language model is tried with: the same text each time, and a short one."""
 
 
 class Converted:
@@ -55,6 +57,8 @@ class Converted:
 
     def with_samples(self) -> list[Array] | None:
         """Small samples for what is converted from a file or a text; None where nothing is."""
+        if self._signature.steps:
+            return self.with_text(_SAMPLE_TEXT)
         images, texts = self._places("image"), self._places("text")
         if not images and not texts:
             return None
@@ -76,7 +80,10 @@ class Converted:
         arrays = made_up(self._signature, 1, seed=0)
         for index, data in given.items():
             arrays[index] = np.frombuffer(data, np.uint8)
-        return arrays
+        return [
+            _left_out(spec, self._signature) if spec.optional and index not in given else array
+            for index, (spec, array) in enumerate(zip(self._signature.inputs, arrays, strict=True))
+        ]
 
 
 def from_npz(path: Path, signature: Signature) -> list[Array]:
@@ -88,6 +95,9 @@ def from_npz(path: Path, signature: Signature) -> list[Array]:
         raise InvalidArgument(
             f"{path} cannot be read as .npz", cause=str(error), remedy="write it with numpy.savez(FILE, x=…)"
         ) from error
+    for spec in signature.inputs:
+        if spec.optional:
+            arrays.setdefault(spec.name, _left_out(spec, signature))
     missing = [spec.name for spec in signature.inputs if spec.name not in arrays]
     if missing:
         raise InvalidArgument(
@@ -138,9 +148,16 @@ def _image_input(signature: Signature) -> tuple[TensorSpec, int, int, bool]:
     )
 
 
+def _left_out(spec: TensorSpec, signature: Signature) -> Array:
+    """An input that need not be given."""
+    told = _OPTIONS if signature.steps and spec.name == "options" else b""
+    return np.frombuffer(told, np.uint8).astype(DTYPES[spec.type])
+
+
 def _takes_bytes(spec: TensorSpec) -> bool:
     return (
-        spec.type is TensorType.U8
+        not spec.optional
+        and spec.type is TensorType.U8
         and spec.dims is not None
         and len(spec.dims) == 1
         and not (isinstance(spec.dims[0], int))

@@ -115,7 +115,8 @@ class _Trial:
         tensors = []
         for spec, array in zip(self.signature.inputs, inputs, strict=True):
             typed = np.ascontiguousarray(array, DTYPES[spec.type])
-            check(spec, spec.type, typed.shape, typed.nbytes)
+            if typed.size or not spec.optional:
+                check(spec, spec.type, typed.shape, typed.nbytes)
             tensors.append(Tensor(spec.type, typed.shape, typed.tobytes()))
         deadline = asyncio.get_running_loop().time() + self._graph.deadline
         outputs = await self._graph.backend.infer(tuple(tensors), deadline, "default")
