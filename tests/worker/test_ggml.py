@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -397,6 +398,48 @@ async def test_a_damaged_file_ends_its_own_process_at_most(tmp_path: Path, seed:
 
 
 # --- the library and a real model ---------------------------------------------------------------------------
+
+
+def directly(path: Path, prompt: bytes, count: int) -> bytes:
+    """The likeliest tokens one after the other, by llama.cpp without anything of ours around it."""
+    library = llama.library()
+    library.llama_backend_init()
+    params = library.llama_model_default_params()
+    params.n_gpu_layers = 0
+    model = library.llama_model_load_from_file(str(path).encode(), params)
+    settings = library.llama_context_default_params()
+    settings.n_threads = settings.n_threads_batch = 1
+    context = library.llama_init_from_model(model, settings)
+    vocabulary = library.llama_model_get_vocab(model)
+    words = library.llama_vocab_n_tokens(vocabulary)
+    library.llama_get_logits_ith.restype = ctypes.POINTER(ctypes.c_float)
+    library.llama_get_logits_ith.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+    tokens = (ctypes.c_int32 * 256)()
+    length = library.llama_tokenize(vocabulary, prompt, len(prompt), tokens, 256, True, True)
+    piece = ctypes.create_string_buffer(256)
+    text = b""
+    for _ in range(count):
+        assert library.llama_decode(context, library.llama_batch_get_one(tokens, length)) == 0
+        logits = np.ctypeslib.as_array(library.llama_get_logits_ith(context, -1), (words,))
+        tokens[0], length = int(logits.argmax()), 1
+        size = library.llama_token_to_piece(vocabulary, tokens[0], piece, 256, 0, False)
+        text += piece.raw[:size]
+    return text
+
+
+async def test_it_writes_what_the_library_writes_by_itself(model: Client, tmp_path: Path) -> None:
+    path = tiny(tmp_path / "t.gguf")
+    for prompt in (b"hello", b"another prompt, longer than that", b"\xc3\xa4"):
+        text, _ = await whole(model, prompt, temp=0, ignore_eos=True, n_predict=40)
+        assert text == directly(path, prompt, 40)
+
+
+@pytest.mark.slow
+async def test_a_real_model_writes_what_the_library_writes_by_itself(tmp_path: Path) -> None:
+    prompt = b"In the beginning"
+    async with served(smollm2(), tmp_path, **GGML) as made:
+        text, _ = await whole(made, prompt, temp=0, ignore_eos=True, n_predict=48)
+    assert text == directly(smollm2(), prompt, 48)
 
 
 def test_another_release_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
