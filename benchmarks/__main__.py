@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-ALL = ("serve", "components", "isolation", "sandbox", "waiting", "remote", "life")
+ALL = ("serve", "components", "isolation", "sandbox", "waiting", "remote", "life", "oip")
 
 if __name__ == "__main__":
     for _name in sys.argv[1:] or ALL:

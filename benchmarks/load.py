@@ -15,11 +15,17 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SCRIPT = """
 wrk.method = {method}
 wrk.body = {body}
+{headers}
 done = function(summary, latency, requests)
   local failed = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
   io.write(string.format("RESULT %d %d %f %f %d\\n", summary.requests, summary.duration,
@@ -44,14 +50,25 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "asyncio"
 
 
-def load(url: str, *, connections: int, seconds: float, body: bytes = b"") -> Load:
+def load(
+    url: str,
+    *,
+    connections: int,
+    seconds: float,
+    body: bytes = b"",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Load:
     """Load `url` from another process with `connections` connections for `seconds`."""
-    return (_wrk if generator() == "wrk" else _own)(url, connections, seconds, body)
+    return (_wrk if generator() == "wrk" else _own)(url, connections, seconds, body, headers)
 
 
-def _wrk(url: str, connections: int, seconds: float, body: bytes) -> Load:
+def _wrk(url: str, connections: int, seconds: float, body: bytes, headers: Mapping[str, str]) -> Load:
     quoted = '"' + "".join(f"\\{byte:03d}" for byte in body) + '"'
-    script = _SCRIPT.format(method='"POST"' if body else '"GET"', body=quoted if body else "nil")
+    script = _SCRIPT.format(
+        method='"POST"' if body else '"GET"',
+        body=quoted if body else "nil",
+        headers="\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()),
+    )
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
@@ -64,20 +81,24 @@ def _wrk(url: str, connections: int, seconds: float, body: bytes) -> Load:
     return Load(count / micros * 1e6, p50 / 1000, p99 / 1000, int(failed))
 
 
-def _own(url: str, connections: int, seconds: float, body: bytes) -> Load:
+def _own(url: str, connections: int, seconds: float, body: bytes, headers: Mapping[str, str]) -> Load:
     with tempfile.NamedTemporaryFile("wb") as file:
         file.write(body)
         file.flush()
         words = [sys.executable, __file__, url, str(connections), str(seconds), file.name]
+        words.append(json.dumps(dict(headers)))
         return Load(**json.loads(subprocess.run(words, check=True, capture_output=True).stdout))
 
 
-async def _connection(url: str, until: float, body: bytes, times: list[float]) -> int:
+async def _connection(
+    url: str, until: float, body: bytes, headers: Mapping[str, str], times: list[float]
+) -> int:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     method, path = ("POST" if body else "GET"), parts.path or "/"
-    head = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
-    request, failed = head.encode() + body, 0
+    sent = {"Host": parts.netloc, "Content-Length": str(len(body)), **headers}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
+    request, failed = "\r\n".join(lines).encode() + body, 0
     while (started := time.perf_counter()) < until:
         writer.write(request)
         answer = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -94,10 +115,10 @@ async def _connection(url: str, until: float, body: bytes, times: list[float]) -
     return failed
 
 
-async def _main(url: str, connections: int, seconds: float, body: bytes) -> Load:
+async def _main(url: str, connections: int, seconds: float, body: bytes, headers: Mapping[str, str]) -> Load:
     times: list[float] = []
     started = time.perf_counter()
-    runs = [_connection(url, started + seconds, body, times) for _ in range(connections)]
+    runs = [_connection(url, started + seconds, body, headers, times) for _ in range(connections)]
     failed = sum(await asyncio.gather(*runs))
     elapsed = time.perf_counter() - started
     times.sort()
@@ -106,6 +127,7 @@ async def _main(url: str, connections: int, seconds: float, body: bytes) -> Load
 
 
 if __name__ == "__main__":
-    _url, _connections, _seconds, _file = sys.argv[1:]
-    _found = asyncio.run(_main(_url, int(_connections), float(_seconds), Path(_file).read_bytes()))
+    _url, _connections, _seconds, _file, _headers = sys.argv[1:]
+    _body = Path(_file).read_bytes()
+    _found = asyncio.run(_main(_url, int(_connections), float(_seconds), _body, json.loads(_headers)))
     print(json.dumps(asdict(_found)))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.nodes import NodeProcess, running
+from support.nodes import NodeProcess, started
+from support.onnx_models import linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,10 @@ DEV = f"[node]\ndev = true\n{PORTS}{MODELS}"
 CLOSED = f"[node]\n{PORTS}{MODELS}{TENANTS}"
 
 
-def write_tokens(directory: Path) -> Path:
-    """The tenants' tokens are their names with `-token`; boss has another one."""
+def write(directory: Path, config: str) -> Path:
+    """A node's files. The tenants' tokens are their names with `-token`; boss has another one."""
+    (directory / "wasmind.toml").write_text(config)
+    (directory / "linear.onnx").write_bytes(linear())
     (directory / "labels.txt").write_text("zero\none\ntwo\nthree\n")
     for tenant, tokens in {"acme": ["acme-token"], "boss": ["boss-token", "boss-other"]}.items():
         lines = [f"{hashlib.sha256(token.encode()).hexdigest()}  -\n" for token in tokens]
@@ -55,12 +58,12 @@ def write_tokens(directory: Path) -> Path:
 @pytest.fixture(scope="session")
 def dev_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node in dev mode: everybody on this machine may call."""
-    with running(write_tokens(tmp_path_factory.mktemp("dev")), DEV) as node:
+    with started(write(tmp_path_factory.mktemp("dev"), DEV)) as node:
         yield node
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node with two tenants."""
-    with running(write_tokens(tmp_path_factory.mktemp("closed")), CLOSED) as node:
+    with started(write(tmp_path_factory.mktemp("closed"), CLOSED)) as node:
         yield node

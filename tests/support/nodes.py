@@ -183,7 +183,14 @@ def prepare(directory: Path, config: str = CONFIG) -> Path:
 @contextmanager
 def running(directory: Path, config: str = CONFIG, *arguments: str) -> Iterator[NodeProcess]:
     """A node that is ready; it is stopped, and if need be killed, at the end."""
-    node = NodeProcess(prepare(directory, config), *arguments)
+    with started(prepare(directory, config), *arguments) as node:
+        yield node
+
+
+@contextmanager
+def started(directory: Path, *arguments: str) -> Iterator[NodeProcess]:
+    """A node of the configuration that is there."""
+    node = NodeProcess(directory, *arguments)
     try:
         yield node.await_ready()
     finally:

@@ -28,9 +28,10 @@ class Caller:
 
     allow_load = False
 
-    def __init__(self, entry: CallerEntry, served: Callable[[str], ServedModel]) -> None:
-        """`served` finds a model by its id."""
+    def __init__(self, entry: CallerEntry, served: Callable[[str], ServedModel], among: Callers) -> None:
+        """`served` finds a model by its id; `among`: the callers of the same generation."""
         self.entry = entry
+        self.among = among
         self.tenant = entry.tenant
         self.running = 0
         self._named: dict[str, tuple[NamedModel, ServedModel]] = {}
@@ -96,10 +97,10 @@ class Callers:
         self.generation = generation
         self.running = 0
         """Requests that began on it."""
-        self._anonymous = Caller(entry.anonymous, served) if entry and entry.anonymous else None
+        self._anonymous = Caller(entry.anonymous, served, self) if entry and entry.anonymous else None
         self._by_token: dict[bytes, list[tuple[bytes, Caller]]] = {}
         for one in entry.callers if entry else ():
-            caller = Caller(one, served)
+            caller = Caller(one, served, self)
             for token in map(bytes.fromhex, one.tokens):
                 self._by_token.setdefault(token[:PREFIX], []).append((token, caller))
 

@@ -103,7 +103,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings
         service, asked, caller = self._service, _NOWHERE, None
         began = perf_counter_ns()
         try:
-            with service.request(_authorization(context)) as caller:
+            caller = service.enter(_authorization(context))
+            try:
                 request = oip.read(protocol.ModelInferRequest, raw)
                 asked = Target(request.model_name, request.model_version, "infer")
                 inference = service.inference(caller)
@@ -112,6 +113,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings
                     service.answered(caller, asked, "grpc", inference, began)
                 finally:
                     inference.close()
+            finally:
+                service.leave(caller)
         except WasmindError as error:
             failed = error
         except asyncio.CancelledError as cancelled:
@@ -127,8 +130,11 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings
     def _handler(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def call(raw: bytes, context: Any) -> bytes:
             try:
-                with self._service.request(_authorization(context)) as caller:
+                caller = self._service.enter(_authorization(context))
+                try:
                     return await method(self, raw, caller)
+                finally:
+                    self._service.leave(caller)
             except WasmindError as error:
                 await self._refuse(context, error)
 

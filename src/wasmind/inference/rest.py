@@ -62,12 +62,15 @@ class RestApp:
             headers = dict(head.headers)
             answer = self._open(head.method, path)
             if answer is None:
-                with service.request(_text(headers.get(b"authorization"))) as caller:
-                    if service.callers.is_anonymous(caller):
+                caller = service.enter(_text(headers.get(b"authorization")))
+                try:
+                    if caller.among.is_anonymous(caller):
                         check_local(head.host, headers.get(b"origin"))
                     body = await self._body(head, headers, request)
                     asked = rest.target(path) or _NOWHERE
                     answer = await self._answer(head.method, path, asked, headers, body, caller, began)
+                finally:
+                    service.leave(caller)
                 answer = _compressed(answer, headers.get(b"accept-encoding"))
         except WasmindError as error:
             service.failed(caller, asked, "rest", error, began)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from itertools import count
 from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ from wasmind.oip.inference import Inference, reference
 from wasmind.telemetry.logs import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from wasmind.models.node import NodeModels
     from wasmind.node.messages import Managed, Snapshot
@@ -101,24 +100,27 @@ class Service:
 
     # --- requests -----------------------------------------------------------------------------------------
 
-    @contextmanager
-    def request(self, authorization: str | None) -> Iterator[Caller]:
-        """One request of whoever shows this authorization. Raises TokenRefused, Overloaded."""
-        callers = self.callers
-        caller = callers.of(authorization)
+    def enter(self, authorization: str | None) -> Caller:
+        """Begin a request of whoever shows this authorization; `leave` ends it.
+
+        Raises TokenRefused, Overloaded; then nothing has begun.
+        """
+        caller = self.callers.of(authorization)
         if self.running >= self.concurrency:
             raise Overloaded(f"{self.running} requests are under way, which is all that may be")
         caller.enter()
         self.running += 1
-        callers.running += 1
-        try:
-            yield caller
-        finally:
-            self.running -= 1
-            caller.running -= 1
-            callers.running -= 1
-            if callers is not self.callers and not callers.running:
-                self._release()
+        caller.among.running += 1
+        return caller
+
+    def leave(self, caller: Caller) -> None:
+        """A request has ended."""
+        callers = caller.among
+        self.running -= 1
+        caller.running -= 1
+        callers.running -= 1
+        if callers is not self.callers and not callers.running:
+            self._release()
 
     def inference(self, caller: Caller) -> Inference:
         """A session for one request, with nothing in it yet."""

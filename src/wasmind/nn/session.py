@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
@@ -269,7 +269,7 @@ class Session:
 
     def _add(self, held: dict[int, Resource], value: Resource) -> int:
         if not self._next:
-            self._next = 1 + secrets.randbelow(_FIRST)
+            self._next = 1 + int.from_bytes(os.urandom(4), "little") % _FIRST
         handle = self._next
         self._next = handle + 1
         held[handle] = value
