@@ -26,6 +26,7 @@ from wasmind.errors import (
     UnsupportedOperation,
 )
 from wasmind.worker.runtimes import llama
+from wasmind.worker.runtimes.ggml import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -133,6 +134,17 @@ async def test_texts_are_written_by_turns_and_do_not_touch_each_other(model: Cli
     await model.settled()
 
 
+async def test_a_long_prompt_is_read_by_turns(model: Client) -> None:
+    prompt = "x" * (BATCH + 50)
+    generation = model.backend.generation()
+    text, usage = await step(generation, *asked(prompt, temp=0, ignore_eos=True))
+    assert (text, usage["output_tokens"], usage["finish"]) == (b"", 0, None)
+    _, usage = await step(generation)
+    assert usage["output_tokens"] == 1
+    generation.close()
+    assert (await whole(model, prompt, temp=0, ignore_eos=True, n_predict=5))[1]["output_tokens"] == 5
+
+
 async def test_a_stop_ends_the_text_and_is_not_part_of_it(model: Client) -> None:
     options = {"temp": 0, "n_predict": 40, "ignore_eos": True, "chat": False}
     text, _ = await whole(model, "stop here", **options)
@@ -189,8 +201,10 @@ async def test_a_context_that_fills_up(model: Client) -> None:
     assert (usage["finish"], usage["output_tokens"]) == ("context", 5)
     assert (await stepped(model, "x" * (CONTEXT - 6), **options))[0] == text
     generation = model.backend.generation()
-    await step(generation, *asked("x" * (CONTEXT - 2), **options))
-    await step(generation)
+    _, usage = await step(generation, *asked("x" * (CONTEXT - 2), **options))
+    while usage["finish"] is None:
+        _, usage = await step(generation)
+    assert (usage["finish"], usage["output_tokens"]) == ("context", 1)
     with pytest.raises(ContextFull):
         await step(generation)
     generation.close()
@@ -409,6 +423,7 @@ def directly(path: Path, prompt: bytes, count: int) -> bytes:
     model = library.llama_model_load_from_file(str(path).encode(), params)
     settings = library.llama_context_default_params()
     settings.n_threads = settings.n_threads_batch = 1
+    settings.n_batch = settings.n_ubatch = BATCH  # another size adds numbers in another order
     context = library.llama_init_from_model(model, settings)
     vocabulary = library.llama_model_get_vocab(model)
     words = library.llama_vocab_n_tokens(vocabulary)
@@ -419,7 +434,9 @@ def directly(path: Path, prompt: bytes, count: int) -> bytes:
     piece = ctypes.create_string_buffer(256)
     text = b""
     for _ in range(count):
-        assert library.llama_decode(context, library.llama_batch_get_one(tokens, length)) == 0
+        for start in range(0, length, BATCH):
+            part = (ctypes.c_int32 * min(BATCH, length - start)).from_buffer(tokens, 4 * start)
+            assert library.llama_decode(context, library.llama_batch_get_one(part, len(part))) == 0
         logits = np.ctypeslib.as_array(library.llama_get_logits_ith(context, -1), (words,))
         tokens[0], length = int(logits.argmax()), 1
         size = library.llama_token_to_piece(vocabulary, tokens[0], piece, 256, 0, False)
@@ -429,14 +446,14 @@ def directly(path: Path, prompt: bytes, count: int) -> bytes:
 
 async def test_it_writes_what_the_library_writes_by_itself(model: Client, tmp_path: Path) -> None:
     path = tiny(tmp_path / "t.gguf")
-    for prompt in (b"hello", b"another prompt, longer than that", b"\xc3\xa4"):
+    for prompt in (b"hello", b"another prompt, longer than that", b"long " * 30, b"\xc3\xa4"):
         text, _ = await whole(model, prompt, temp=0, ignore_eos=True, n_predict=40)
         assert text == directly(path, prompt, 40)
 
 
 @pytest.mark.slow
 async def test_a_real_model_writes_what_the_library_writes_by_itself(tmp_path: Path) -> None:
-    prompt = b"In the beginning"
+    prompt = b"In the beginning " * 50  # several batches
     async with served(smollm2(), tmp_path, **GGML) as made:
         text, _ = await whole(made, prompt, temp=0, ignore_eos=True, n_predict=48)
     assert text == directly(smollm2(), prompt, 48)

@@ -49,8 +49,10 @@ process busy for nothing.
 MAX_OPTIONS = 1 << 20
 """Bytes of the options."""
 
-_BATCH = 256
-"""Tokens of a prompt that are looked at together; more would take more memory for each context."""
+BATCH = 128
+"""Tokens of a prompt that are read in one step. More would keep others waiting, and take more memory for each
+context.
+"""
 _PIECE = 4096
 _NO_VOCABULARY = 0
 
@@ -130,7 +132,7 @@ class GgmlModel:
     def _context(self, spec: WorkerSpec) -> int:
         params = self.library.llama_context_default_params()
         params.n_ctx = min(spec.generation.context, max(self.trained, 1))
-        params.n_batch = params.n_ubatch = min(_BATCH, params.n_ctx)
+        params.n_batch = params.n_ubatch = min(BATCH, params.n_ctx)
         params.n_outputs_max = 1
         params.n_threads = params.n_threads_batch = spec.threads
         found: int | None = self.library.llama_init_from_model(self._model, params)
@@ -220,18 +222,14 @@ class Context:
         """Forget what was computed. It is overwritten as well before the next may be another tenant's."""
         self._library.llama_memory_clear(self._library.llama_get_memory(self.pointer), overwrite)
 
-    def decode(self, tokens: ctypes.Array[ctypes.c_int32]) -> int:
-        """Compute what follows after these. Returns llama.cpp's status: 0 is done."""
-        step = min(_BATCH, len(tokens)) or 1
-        for start in range(0, len(tokens), step):
-            count = min(step, len(tokens) - start)
-            part = (ctypes.c_int32 * count).from_buffer(tokens, 4 * start)
-            status: int = self._library.llama_decode(
-                self.pointer, self._library.llama_batch_get_one(part, count)
-            )
-            if status:
-                return status
-        return 0
+    def decode(self, tokens: ctypes.Array[ctypes.c_int32], start: int) -> tuple[int, int]:
+        """Compute what follows after a batch of these. Returns how many it were, and llama.cpp's status: 0 is
+        done.
+        """
+        count = min(BATCH, len(tokens) - start)
+        part = (ctypes.c_int32 * count).from_buffer(tokens, ctypes.sizeof(ctypes.c_int32) * start)
+        batch = self._library.llama_batch_get_one(part, count)
+        return count, self._library.llama_decode(self.pointer, batch)
 
 
 class GgmlExecution:

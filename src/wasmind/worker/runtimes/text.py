@@ -43,7 +43,9 @@ class Text:
     ) -> None:
         self._model = model
         self._execution = execution
-        self._next = tokens
+        self._tokens = tokens
+        self._computed = 0
+        """How many of them, the prompt or then its last token, have been computed."""
         self._stops = told.stops
         self._ignore_eos = told.ignore_eos
         self._usage = Usage(len(tokens), 0)
@@ -63,17 +65,23 @@ class Text:
         return self._context is None
 
     def step(self) -> Sequence[Array]:
-        """Add one token to the text. Raises EndOfSequence, ContextFull, RuntimeFailed."""
+        """Add one token to the text; while a long prompt is read, none, so that other texts have their turn.
+
+        Raises EndOfSequence, ContextFull, RuntimeFailed.
+        """
         if self._context is None:
             raise self._why_ended()
         if self._usage.output_tokens >= self._most:
             return self._end("length")
         if self._room < 1:
             return self._end("context")
-        token = self._sampled(self._context)
+        self._compute(self._context)
+        if self._computed < len(self._tokens):
+            return self._outputs(b"")
+        token = self._model.library.llama_sampler_sample(self._sampler, self._context.pointer, -1)
         if not self._ignore_eos and self._model.library.llama_vocab_is_eog(self._model.vocabulary, token):
             return self._end("stop")
-        self._next = (ctypes.c_int32 * 1)(token)
+        self._tokens, self._computed = (ctypes.c_int32 * 1)(token), 0
         self._usage.output_tokens += 1
         self._room -= 1
         return self._told(self._model.piece(token))
@@ -86,14 +94,14 @@ class Text:
             context.clear(overwrite=True)
             self._model.free.append(context)
 
-    def _sampled(self, context: Context) -> int:
-        """Compute, and choose the next token. Raises RuntimeFailed; after an abort it may be done again."""
-        if self._usage.output_tokens == 0:
+    def _compute(self, context: Context) -> None:
+        """Compute some tokens. Raises RuntimeFailed; after an abort it may be done again."""
+        if self._computed == 0 and self._usage.output_tokens == 0:
             context.clear(overwrite=False)
         context.abort(False)
         self._execution.running = context
         try:
-            status = context.decode(self._next)
+            count, status = context.decode(self._tokens, self._computed)
         finally:
             self._execution.running = None
         if status:
@@ -102,8 +110,7 @@ class Text:
                 "llama.cpp could not compute the next token",
                 cause="it was aborted" if status == _ABORTED else said,
             )
-        chosen: int = self._model.library.llama_sampler_sample(self._sampler, context.pointer, -1)
-        return chosen
+        self._computed += count
 
     def _told(self, piece: bytes) -> Sequence[Array]:
         """What may be told of the text now that a piece has come."""
