@@ -5,16 +5,20 @@ from __future__ import annotations
 import http.client
 import os
 import random
+import re
 import signal
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from support.nodes import CONFIG, NodeProcess, children, kill, running
+from support.onnx_models import FLOAT, constant, model
+from support.onnx_models import node as node_of
 from wasmind.node.backoff import DEATHS_TO_QUARANTINE
 from wasmind.node.state import read_owner
 
@@ -161,3 +165,60 @@ def _metrics(node: NodeProcess) -> str:
     owner = read_owner(node.state)
     assert owner
     return f"{owner.run}/metrics"
+
+
+def _times(directory: Path, factor: int) -> None:
+    made = model(
+        [node_of("Mul", ["x", "k"], ["y"])],
+        [("x", FLOAT, [1, 4])],
+        [("y", FLOAT, [1, 4])],
+        [constant("k", FLOAT, [1], [factor])],
+    )
+    (directory / f"{factor}.onnx").write_bytes(made)
+
+
+def _answer(factor: int) -> str:
+    return " ".join(str(x * factor) for x in (1, 2, 3, 4)) + " \n"
+
+
+@pytest.mark.slow
+def test_versions_replaced_under_load_fail_nothing(tmp_path: Path) -> None:
+    versions = range(1, 6)
+    for factor in versions:
+        _times(tmp_path, factor)
+    table = '[models.linear.versions.{0}]\npath = "{0}.onnx"\n'
+    plain = '[models.linear]\npath = "linear.onnx"\ndescription = "y = 2x + 1"\n'
+    config = CONFIG.replace(plain, table.format(1))
+    with running(tmp_path, config) as node:
+        with Load(node, "/ask/linear", 8) as load:
+            for factor in versions[1:]:
+                node.reconfigure(table.format(factor - 1), table.format(factor))
+                node.reload()
+                assert node.get("/ask/linear").text == _answer(factor), "new requests get the new one"
+            node.reconfigure(table.format(versions[-1]), table.format(1))
+            node.reload()
+            assert node.get("/ask/linear").text == _answer(1), "rolled back"
+        assert set(load.answers) <= {_answer(factor) for factor in versions}
+        assert load.lost == load.refused == 0
+        node.until(lambda: len(node.status().models) == 1)
+
+
+@pytest.mark.slow
+def test_models_that_leave_under_load_fail_nothing(tmp_path: Path) -> None:
+    """Three models are asked all the time, and there is room for two."""
+    factors = (2, 3, 4)
+    config = CONFIG.replace("workers = 2", 'workers = 2\nmodel_memory = "170MB"')
+    for factor in factors:
+        _times(tmp_path, factor)
+        config += f'\n[models.m{factor}]\npath = "{factor}.onnx"\n'
+    config = config.replace('models = ["linear"]', 'models = ["m2", "m3", "m4"]')
+    with running(tmp_path, config) as node:
+        with ExitStack() as stack:
+            loads = [stack.enter_context(Load(node, f"/ask/m{factor}", 3)) for factor in factors]
+            time.sleep(20)
+        for factor, load in zip(factors, loads, strict=True):
+            assert set(load.answers) == {_answer(factor)}
+            assert load.lost == load.refused == 0
+        figures = node.api("/metrics").text
+        evictions = re.findall(r"^wasmind_model_evictions_total\S* (\S+)$", figures, re.MULTILINE)
+        assert sum(map(float, evictions)) > 3

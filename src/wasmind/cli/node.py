@@ -65,7 +65,7 @@ def _show(found: NodeStatus) -> None:
     table(
         ("model", "scope", "state", "process", "memory", "restarts", "reason"),
         [
-            (m.name, m.scope, m.state, m.pid or "-", size(m.memory), m.restarts, m.reason or "")
+            (m.title, m.scope, m.state, m.pid or "-", size(m.memory), m.restarts, m.reason or "")
             for m in found.models
         ],
         "no models",

@@ -159,6 +159,7 @@ class ProcessModel:
         """Load it, and keep a process running until `unload` or `stop`, or until it is given up."""
         if self._leaving:
             self._recalled = (tenant,)
+            self._settled.clear()
         elif self._task is None or self._task.done():
             if self.entry.state != "loading":
                 self._backoff, self._failures = Backoff(), 0

@@ -254,6 +254,7 @@ class Supervisor:
                 "reloaded", generation=self._serving.generation, functions=len(self._serving.functions)
             )
             self._spawn(self._retire(before))
+            self._spawn(self._fleet.residency.shrink())
 
     async def _renewed(self, before: Serving) -> tuple[Config, Serving]:
         """What the configuration says now, its new models ready."""
