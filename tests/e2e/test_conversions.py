@@ -170,3 +170,22 @@ def test_programs_outside_get_the_same_by_the_open_inference_protocol(
     assert json.loads(body) == classify(node, photo)
     described = httpx.get(f"{url}/v2/models/classifier").json()
     assert described["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1]}]
+
+
+def test_without_the_declaration_the_refusal_names_it(node: NodeProcess, photos: dict[str, bytes]) -> None:
+    declaration = "convert = [{ image = { keep = 0.875 } }]"
+    before = node.model("classifier").digest
+    node.reconfigure(declaration, "convert = []")
+    try:
+        node.reload()
+        answer = node.get("/classify", method="POST", body=photos["coffee"])
+        assert (answer.status, answer.text) == (400, "set_input: invalid argument\n")
+        node.until(lambda: "a PNG image as it is in its file" in node.log)
+        assert 'declare convert = ["image"] in [models.NAME.inputs.image]' in node.log
+        assert node.model("classifier").digest != before, "another model, to a function"
+    finally:
+        node.reconfigure("convert = []", declaration)
+        node.reload()
+    node.until(lambda: node.model("classifier").state == "ready")
+    assert classify(node, photos["coffee"])[0]["label"] == "espresso"
+    assert node.model("classifier").digest == before
