@@ -6,10 +6,11 @@ import pytest
 
 from support.onnx_models import linear
 from wasmind import config
+from wasmind.catalog import conversions
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.files import ModelFile
 from wasmind.catalog.model import ModelRecord, read_model
-from wasmind.errors import ModelLoadFailed
+from wasmind.errors import ModelLoadFailed, PackageMissing
 from wasmind.node.plan import plan_model
 from wasmind.worker.spec import WorkerSpec
 
@@ -79,3 +80,13 @@ def test_a_model_without_conversions_has_none_in_its_process(tmp_path: Path) -> 
     spec = plan_model(record(tmp_path)).spec
     assert isinstance(spec, WorkerSpec)
     assert spec.conversions is None
+
+
+def test_a_missing_package_is_told_before_any_process_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversions, "find_spec", lambda _: None)
+    with pytest.raises(PackageMissing, match="`image` needs the package pillow") as caught:
+        record(tmp_path, **inputs("image"))
+    assert caught.value.remedy == "pip install 'wasmind[image]'"
+    assert record(tmp_path, **inputs("add_batch")), "numbers need nothing"

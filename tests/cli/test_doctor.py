@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import sys
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,22 @@ def test_a_machine_without_any_runtime_cannot_serve(
 ) -> None:
     monkeypatch.setattr(checks, "installed_version", lambda name: None)
     assert found(settings, "runtimes").verdict == "failure"
+
+
+def test_a_package_that_a_conversion_needs_is_a_failure_where_one_is_declared(
+    settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(settings, "conversion image").found.startswith("pillow")
+
+    def gone(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks, "version", gone)
+    check = found(settings, "conversion text")
+    assert (check.verdict, check.remedy) == ("info", "pip install 'wasmind[text]'")
+    inputs = {"x": {"convert": ["image"]}}
+    wanting = config.parse({"models": {"m": {"path": "m.onnx", "inputs": inputs}}}, tmp_path)
+    assert found(wanting, "conversion image").verdict == "failure"
 
 
 def test_few_descriptors_and_a_foreign_python_are_told(

@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from wasmind.catalog.files import ModelFile, resolved
-from wasmind.errors import ModelLoadFailed
+from wasmind.errors import ModelLoadFailed, PackageMissing
 
 if TYPE_CHECKING:
     from wasmind.config import Converted, Model
+
+
+class Package(NamedTuple):
+    """What a step needs."""
+
+    module: str
+    distribution: str
+
+
+PACKAGES = {"image": Package("PIL", "pillow"), "text": Package("tokenizers", "tokenizers")}
+"""The steps that need a package, each of which is an extra of the step's name."""
+
+
+def wanted(model: Model) -> frozenset[str]:
+    """The steps of a model that need a package."""
+    return frozenset(kind for one in model.inputs.values() for step in one.steps for kind in step.kinds) & (
+        PACKAGES.keys()
+    )
+
+
+def require_packages(model: Model) -> None:
+    """Refuse a model whose conversions need what is not installed. Raises PackageMissing."""
+    for kind in sorted(wanted(model)):
+        package = PACKAGES[kind]
+        if find_spec(package.module) is None:
+            raise PackageMissing(
+                f"the conversion `{kind}` needs the package {package.distribution}, which is not installed",
+                remedy=f"pip install 'wasmind[{kind}]'",
+            )
 
 
 def with_tokenizers(files: tuple[ModelFile, ...], model: Model) -> tuple[ModelFile, ...]:

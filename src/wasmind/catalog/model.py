@@ -102,6 +102,7 @@ def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
             card=card,
             config=model,
         )
+    conversions.require_packages(model)
     files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
     declared.check(model, encoding)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from wasmind.catalog import conversions
 from wasmind.catalog.runtimes import PACKAGES, READERS, installed_version
+from wasmind.config.versions import settings_of
 from wasmind.errors import NodeError
 from wasmind.node.client import ask
 from wasmind.node.listen import listen
@@ -51,6 +53,7 @@ def examine(config: Config) -> list[Check]:
         _user_namespaces(),
         _cgroups(),
         *_runtimes(config),
+        *_conversions(config),
         _cores(config),
         _memory(),
         *_address_space(),
@@ -141,6 +144,24 @@ def _runtimes(config: Config) -> Iterator[Check]:
         )
     if not any(found.values()):
         yield Check("runtimes", "failure", "none", "no model can be served", "pip install 'wasmind[onnx]'")
+
+
+def _conversions(config: Config) -> Iterator[Check]:
+    named = {
+        kind
+        for model in config.models.values()
+        for one in settings_of(model).values()
+        for kind in conversions.wanted(one)
+    }
+    for kind, package in conversions.PACKAGES.items():
+        try:
+            found = f"{package.distribution} {version(package.distribution)}"
+        except PackageNotFoundError:
+            verdict: Verdict = "failure" if kind in named else "info"
+            cost, remedy = f"no `{kind}` conversion of inputs", f"pip install 'wasmind[{kind}]'"
+            yield Check(f"conversion {kind}", verdict, "not installed", cost, remedy)
+        else:
+            yield Check(f"conversion {kind}", "ok", found)
 
 
 def _cores(config: Config) -> Check:
