@@ -70,6 +70,7 @@ def test_what_is_wrong_with_a_model_is_told(models: Path) -> None:
 def test_functions_are_listed(models: Path) -> None:
     listed = wasmind("functions", "ls", "--json", cwd=models).json
     assert listed["ask"]["models"] == ["linear"]
+    assert listed["ask"]["program"] == "module"
     assert listed["http"]["limits"]["cpu_ms"] == 1000
     assert listed["http"]["limits"]["memory"] == 128 << 20
     shown = wasmind("functions", "ls", cwd=models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import threading
 from typing import TYPE_CHECKING
@@ -101,7 +100,9 @@ def test_components_are_compiled_ahead(tmp_path: Path) -> None:
     assert found["think"]["artifact"].endswith(".plan")
     assert "wasi:nn/graph@0.2.0-rc-2024-10-28.load-by-name" in found["think"]["imports"]
     assert found["think"]["exports"] == ["wasi:http/incoming-handler@0.2.12.handle"]
-    assert json.dumps(found["think"]["linked"]) == "null", "it is one module"
+    assert found["think"]["linked"] is None, "it is one module"
+    listed = wasmind("functions", "ls", "--json", cwd=tmp_path).json
+    assert listed["think"]["program"] == "component"
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.components import ROOT
 from support.edges import EdgeProcess, SharedEdge, component, edge, snapshot
 from support.http import Answer, ask, connected, head
-from support.toolchains import WIT, c
+from support.toolchains import WIT, adapted, c
 from wasmind.config import Limits, Size
 
 from .test_requests import logged, problem
@@ -142,6 +143,22 @@ async def test_a_client_that_leaves_ends_its_guest(served: EdgeProcess) -> None:
         await client.reader.readuntil(b"abc\r\n")
         await until(lambda: served.stats.guests == 1)
     await until(lambda: served.stats.guests == 0)
+
+
+async def test_a_command_that_is_a_component_speaks_cgi(tmp_path: Path) -> None:
+    wasm = adapted(ROOT / "tests" / "guests" / "http.c", ())
+    function = component("f", wasm, env={"COLOUR": "green"})
+    assert function.kind == "wasi-cli"
+    async with edge(snapshot(function), tmp_path) as process:
+        answer = await ask(process.port, path="/f/hello")
+        assert (answer.status, answer.body) == (200, b"hello\n")
+        env = (await ask(process.port, path="/f/env?a=b")).body.decode().splitlines()
+        assert {"QUERY_STRING=a=b", "SCRIPT_NAME=/f", "COLOUR=green"} <= set(env)
+        echoed = await ask(process.port, "POST", "/f/echo", b"x" * 100_000)
+        assert echoed.body == b"x" * 100_000
+        problem(await ask(process.port, path="/f/trap"), 502, "guest-trap")
+        problem(await ask(process.port, path="/f/exit?3"), 502, "guest-exit")
+        problem(await ask(process.port, path="/f/nonsense"), 502, "guest-malformed-response")
 
 
 async def test_trailers(served: EdgeProcess) -> None:

@@ -115,18 +115,23 @@ def _files(wit: Path) -> list[Path]:
 
 @cache
 def command() -> bytes:
+    """The command `shout` as a component."""
+    return adapted(SOURCES / "shout.c", ())
+
+
+@cache
+def adapted(source: Path, flags: tuple[str, ...]) -> bytes:
     """A command for WASI 0.1, made a component by wit-component with the preview 1 adapter that jco ships."""
     adapter = TOOLS / "js/node_modules/@bytecodealliance/jco/lib/wasi_snapshot_preview1.command.wasm"
     if not adapter.exists():
         pytest.skip("the preview 1 adapter is not there (see tests/guests/components/README.md)")
-    sources = SOURCES / "shout.c", adapter
 
     def make(out: Path) -> None:
         core = out.with_suffix(".core")
-        flags = ["-target", "wasm32-wasi", "-O2", "-s"]
-        _run([sys.executable, "-m", "ziglang", "cc", *flags, str(sources[0]), "-o", str(core)])
+        words = ["-target", "wasm32-wasi", "-O2", "-s", *flags, str(source), "-o", str(core)]
+        _run([sys.executable, "-m", "ziglang", "cc", *words])
         adapt = f"wasi_snapshot_preview1={adapter}"
         _run([tool("wasm-tools"), "component", "new", str(core), "--adapt", adapt, "-o", str(out)])
         core.unlink()
 
-    return _kept("command", sources, make)
+    return _kept(f"{source.stem}-command", (source, adapter), make)
