@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 import wasmind
 from wasmind.cli.main import app
 from wasmind.errors import WasmindError
+from wasmind.nn.wordings import FRAMEWORKS
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -47,6 +49,27 @@ def errors() -> str:
         if not module.name.endswith("__main__"):
             import_module(module.name)
     return ERRORS + "".join(f"| {' | '.join(_row(kind))} |\n" for kind in _tree(WasmindError))
+
+
+FRAMEWORK_ERRORS = """\
+# What frameworks say
+
+A framework's own words always reach the function's log (and clients in dev mode). For those that people
+meet most, the cause and the remedy stand beside them, as below; `…` is what the words say in that place.
+"""
+
+
+def framework_errors() -> str:
+    """The page of all explained wordings."""
+    parts = [FRAMEWORK_ERRORS]
+    for name, rows in FRAMEWORKS.items():
+        parts.append(f"\n## {name}\n\n| it means | what to do |\n| --- | --- |\n")
+        parts += (f"| {_told(row.meaning)} | {_told(row.remedy)} |\n" for row in rows)
+    return "".join(parts)
+
+
+def _told(words: str) -> str:
+    return re.sub(r"(\{\d(?:!r)?\})+", "…", words).replace("|", "\\|")
 
 
 def _tree(kind: type[WasmindError]) -> Iterator[type[WasmindError]]:
@@ -91,7 +114,7 @@ def _word(argument: Any) -> str:
     return name if argument.required else f"[{name}]"
 
 
-PAGES = {"errors.md": errors, "cli.md": cli}
+PAGES = {"errors.md": errors, "framework-errors.md": framework_errors, "cli.md": cli}
 
 if __name__ == "__main__":
     for _name, _page in PAGES.items():

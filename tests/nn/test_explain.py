@@ -15,7 +15,8 @@ from onnx import helper
 
 from support import onnx_models as m
 from wasmind.errors import ModelLoadFailed, RuntimeFailed
-from wasmind.nn.explain import MAX_WORDS, TABLE, explain, explained, tidy
+from wasmind.nn.explain import MAX_WORDS, explain, explained, tidy
+from wasmind.nn.wordings import onnx as wordings
 
 TWO = np.zeros((2, 3), np.float32)
 
@@ -176,7 +177,9 @@ def test_a_run_that_is_stopped_is_explained() -> None:
 def test_every_row_is_met_by_a_case() -> None:
     words = [tidy(words_of(*arguments)) for arguments, _ in CASES.values()]
     words += ["Exiting due to terminate flag being set to true.", "std::bad_alloc"]
-    unmet = [row.pattern.pattern for row in TABLE if not any(row.pattern.search(text) for text in words)]
+    unmet = [
+        row.pattern.pattern for row in wordings.ROWS if not any(row.pattern.search(text) for text in words)
+    ]
     assert unmet == []
 
 

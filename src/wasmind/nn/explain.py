@@ -1,7 +1,7 @@
 """What frameworks say when they fail, what it means, and what to do about it.
 
-A framework's own words are always kept. The table adds the meaning for those that people meet most; it is
-ONNX Runtime's so far, whose wordings these are (version 1.22 to 1.32).
+A framework's own words are always kept. The tables in `wordings` add the meaning for those that people meet
+most.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple, TypeVar
 
 from wasmind.errors import NnError
+from wasmind.nn.wordings import TABLE
 
 MAX_WORDS = 2000
 """Characters kept of a framework's message."""
@@ -24,166 +25,26 @@ class Explanation(NamedTuple):
     remedy: str
 
 
-class Row(NamedTuple):
-    """A pattern, and an explanation in which `{0}`, `{1}`, … are its groups."""
-
-    pattern: re.Pattern[str]
-    meaning: str
-    remedy: str
-
-
-def _row(pattern: str, meaning: str, remedy: str) -> Row:
-    return Row(re.compile(pattern), meaning, remedy)
-
-
-_SEND_DECLARED = "send what the model declares (`wasmind models show` prints it)"
-_EXPORT_AGAIN = "export the model again, or check that the whole file arrived (its size or checksum)"
-
-TABLE: tuple[Row, ...] = (
-    # --- inputs -------------------------------------------------------------------------------------------
-    _row(
-        r"Got invalid dimensions for input: (\S+) .*?index: (\d+) Got: (\d+) Expected: (\d+)",
-        'dimension {1} of input "{0}" is {2}, and the model has {3} there',
-        "reshape the input; swapped sizes may mean NHWC for an NCHW model",
-    ),
-    _row(
-        r"Invalid rank for input: (\S+) Got: (\d+) Expected: (\d+)",
-        'input "{0}" has {1} dimensions, and the model takes {2}',
-        "add or drop a dimension; a missing batch dimension is a 1 in front",
-    ),
-    _row(
-        r"Unexpected input data type\. Actual: \(tensor\((\w+)\)\) ?, expected: \(tensor\((\w+)\)\)",
-        "an input holds {0} elements, and the model takes {1}",
-        "convert the elements to {1}",
-    ),
-    _row(
-        r"Required inputs \(\[(.*?)\]\) are missing",
-        "the model needs {0} too",
-        "set every input before compute",
-    ),
-    _row(r"Invalid input name: ?(\S+)", 'the model has no input "{0}"', _SEND_DECLARED),
-    _row(
-        r"Invalid output name: ?(\S+)", 'the model has no output "{0}"', "ask for an output that it declares"
-    ),
-    # --- inside the graph ---------------------------------------------------------------------------------
-    _row(
-        r"while running (\w+) node\. Name:'([^']*)'.*Attempting to broadcast an axis by a dimension other "
-        r"than 1\. (\d+) by (\d+)",
-        "at {0} the sizes {2} and {3} meet in one dimension, and can only be combined when one of them is 1",
-        "check the dimensions that the model leaves open: the inputs do not go together",
-    ),
-    _row(
-        r"while running (\w+) node.*(?:dimension mismatch|Incompatible dimensions)",
-        "at {0} the inner dimensions of two matrices differ",
-        "check the dimensions that the model leaves open, such as a feature size or a sequence length",
-    ),
-    _row(
-        r"Input shape:\{([^}]*)\}, requested shape:\{([^}]*)\}",
-        "the model reshapes [{0}] to [{1}], which has another number of elements",
-        "the model was exported for one size (often batch 1): send that, or export it with dynamic axes",
-    ),
-    _row(
-        r"out of data bounds, idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]",
-        "an input holds the index {0}, and the model has a table for {1} to {2}",
-        "check the vocabulary or the labels that the input was encoded with",
-    ),
-    _row(
-        r"Input channels C is not equal to kernel channels \* group\. C: (\d+) kernel channels: (\d+)",
-        "the image has {0} channels, and the model takes {1}",
-        "RGB has 3 channels, grey 1; if {0} is a width or height, this is NHWC for an NCHW model",
-    ),
-    _row(
-        r"Non concat axis dimensions must match",
-        "two inputs that the model joins differ in another dimension",
-        "give them the same sizes, but for the dimension that they are joined along",
-    ),
-    # --- resources ----------------------------------------------------------------------------------------
-    _row(
-        r"Failed to allocate memory for requested buffer of size (\d+)",
-        "the model wanted {0} bytes for one tensor, more than its process may have",
-        "send a smaller input or batch, or raise models.NAME.memory",
-    ),
-    _row(
-        r"(?i)bad[_ ]alloc|out of memory|Cannot allocate memory",
-        "the model's process is out of memory",
-        "send a smaller input or batch, or raise models.NAME.memory",
-    ),
-    _row(
-        r"SafeIntOnOverflow|Integer overflow|Tensor shape\.Size\(\) must be >= 0",
-        "a size computed inside the model is impossible (negative, or too large to count)",
-        "check inputs that the model reads sizes from",
-    ),
-    _row(
-        r"Exiting due to terminate flag being set",
-        "the inference was stopped, by its deadline or because nobody waits for it",
-        "raise models.NAME.deadline_ms if the model needs longer",
-    ),
-    # --- loading ------------------------------------------------------------------------------------------
-    _row(r"(?i)protobuf parsing failed", "this is no ONNX file, or not all of one", _EXPORT_AGAIN),
-    _row(r"No graph was found in the protobuf", "the file has no graph in it", _EXPORT_AGAIN),
-    _row(
-        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
-        "the file's format (IR version {0}) is newer than this ONNX Runtime reads ({1})",
-        "export with an older onnx package, or install a newer onnxruntime",
-    ),
-    _row(
-        r"Opset (\d+) is under development",
-        "the model uses operator set {0}, which is newer than this ONNX Runtime knows",
-        "export with a lower opset_version, or install a newer onnxruntime",
-    ),
-    _row(
-        r"No Op registered for (\w+) with domain_version of (\d+)",
-        "there is no operator {0} in operator set {1}",
-        "export with an opset that has it, or without it",
-    ),
-    _row(
-        r"(?:Fatal error: )?([\w.]+):(\w+)\(-?\d+\) is not a registered function/op",
-        "{1} is a custom operator of {0}; none are loaded here, since they are native code",
-        "export the model with standard operators",
-    ),
-    _row(
-        r"Could not find an implementation for (\w+)\((\d+)\)",
-        "ONNX Runtime has no {0} for this element type on the CPU",
-        "export the model in f32: f64, f16 and bf16 are only partly implemented",
-    ),
-    _row(
-        r"of Optype \((\w+)\) bound to different types \(tensor\((\w+)\) and tensor\((\w+)\)",
-        "{0} in the model mixes {1} and {2}",
-        "export the model again: a cast is missing in it",
-    ),
-    _row(
-        r"Op \((\w+)\) \[(?:Type|Shape)InferenceError\]",
-        "the shapes or types around {0} in the model do not go together",
-        "export the model again; onnx.checker.check_model with full_check=True shows the place",
-    ),
-    _row(
-        r"Node input '([^']*)' is not a graph input, initializer, or output of a previous node",
-        'a node of the model reads "{0}", which nothing gives',
-        "export the model again; onnx.checker.check_model shows the place",
-    ),
-    _row(
-        r"External data path does not exist|external data.*(?:not|n't) (?:exist|found)",
-        "the model's weights are in a second file, which is missing",
-        "put it beside the model under the name it was exported with",
-    ),
-    _row(
-        r"External data path escapes|escapes working directory|escapes model directory",
-        "the model keeps its weights in a file outside its own directory, and no such file is read",
-        "put the weights beside the model, or export it as one file",
-    ),
-    _row(r"NO_SUCHFILE|File doesn't exist", "the model's file is gone", "check models.NAME.path"),
-)
-
-
 def explain(words: str) -> Explanation | None:
     """What a framework's message means; None when it is not in the table."""
     text = tidy(words)
     for pattern, meaning, remedy in TABLE:
         found = pattern.search(text)
         if found:
-            groups = [group or "?" for group in found.groups()]
+            groups = ["" if group is None else group or "?" for group in found.groups()]
             return Explanation(meaning.format(*groups), remedy.format(*groups))
     return None
+
+
+def is_of_memory(words: str) -> bool:
+    """Whether a framework's message is that it got no memory."""
+    return bool(_MEMORY.search(words[: 4 * MAX_WORDS]))
+
+
+_MEMORY = re.compile(
+    r"bad[_ ]alloc|[Ff]ailed to allocate|(?:can't|[Cc]annot) allocate memory|tried to allocate|MemoryError"
+    r"|OOM when allocating"
+)
 
 
 def explained(words: str, kind: type[E]) -> E:
@@ -194,9 +55,13 @@ def explained(words: str, kind: type[E]) -> E:
 
 
 def tidy(words: str) -> str:
-    """A message on one line, without ONNX Runtime's source positions, and not too long."""
+    """A message on one line, without the places of a framework's source, and not too long."""
     text = _PLACE.sub("", " ".join(words[: 4 * MAX_WORDS].split()))
     return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "…"
 
 
-_PLACE = re.compile(r"/onnxruntime_src/\S+ (?:[^()]{0,400}\([^()]{0,400}\) )?|\b\w+\.(?:h|cc):\d+ \w+ ")
+_PLACE = re.compile(
+    r"/onnxruntime_src/\S+ (?:[^()]{0,400}\([^()]{0,400}\) )?|\b\w+\.(?:h|cc):\d+ \w+ "
+    r"|Exception from src/\S+: |Check '[^']{0,200}' failed at src/\S+: |Caught exception: "
+    r"|FrontEnd API failed with \w+: |\[enforce fail at \S+\] (?:\. |err == 0\. )?"
+)

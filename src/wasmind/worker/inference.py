@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wasmind.errors import InferenceTimeout, NnError, RuntimeFailed, TooLarge
-from wasmind.nn.explain import explained
+from wasmind.nn.explain import explained, is_of_memory
 from wasmind.nn.tensor import MAX_RANK
 from wasmind.worker.layout import Layouts, bytes_of
 from wasmind.worker.runtimes.base import DTYPES
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from wasmind.worker.shapes import Dims, Shapes
     from wasmind.worker.wire import Place
 
-_MEMORY_SIGNS = ("Failed to allocate memory", "bad_alloc", "bad allocation", "Cannot allocate memory")
 _now = time.monotonic_ns
 
 
@@ -194,7 +193,7 @@ class Runner:
         elif isinstance(error, NnError):
             call.fail(error.code, error.message, error.cause, error.remedy)
         else:
-            memory = isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
+            memory = isinstance(error, MemoryError) or is_of_memory(words)
             # Explained here: what searches a hostile model's words is confined with it.
             told = explained(words, TooLarge if memory else RuntimeFailed)
             call.fail(told.code, told.message, told.cause, told.remedy)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.errors import ModelLoadFailed, UnsupportedOperation, WasmindError
-from wasmind.nn.explain import explained
+from wasmind.nn.explain import explained, is_of_memory
 from wasmind.worker import confine
 from wasmind.worker.spec import LoadFailed, Ready, Report, WorkerSpec
 
@@ -152,7 +152,7 @@ def _failure(spec: WorkerSpec, error: Exception) -> LoadFailed:
     if isinstance(error, WasmindError):
         return LoadFailed(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
     words = (str(error) or type(error).__name__)[:_WORDS]
-    if isinstance(error, MemoryError) or "bad_alloc" in words or "allocate memory" in words:
+    if isinstance(error, MemoryError) or is_of_memory(words):
         return LoadFailed(
             code=ModelLoadFailed.code,
             message=f"the model {spec.name!r} needs more memory to load than its {spec.memory >> 20} MiB",

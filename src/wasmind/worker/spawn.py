@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wasmind.errors import InvalidEncoding, ModelLoadFailed, NnError, UnsupportedOperation
+from wasmind.nn.explain import is_of_memory
 from wasmind.worker.lines import Lines
 from wasmind.worker.spec import END, LEAVE, MAX_REPORT, LoadFailed, Ready, Report
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TZ")
-_MEMORY_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "Failed to allocate memory")
 _REFUSALS: dict[str, type[NnError]] = {
     kind.code: kind for kind in (ModelLoadFailed, InvalidEncoding, UnsupportedOperation)
 }
@@ -239,7 +239,7 @@ class WorkerProcess:
             return "stopped"
         phase = "" if self._report.result() is not None else " while loading"
         words = next((line for line in reversed(self._last_words) if line.strip()), "")
-        if any(sign in line for sign in _MEMORY_SIGNS for line in self._last_words):
+        if any(map(is_of_memory, self._last_words)):
             return f"went over its memory limit of {self.spec.memory >> 20} MiB{phase}"
         if status == -signal.SIGALRM:
             return f"killed: a run went over its limit of {self.spec.run_limit_ms / 1e3:g} s and did not stop"
