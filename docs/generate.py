@@ -47,8 +47,17 @@ def errors() -> str:
     """The page of all errors."""
     for module in walk_packages(wasmind.__path__, "wasmind."):
         if not module.name.endswith("__main__"):
-            import_module(module.name)
+            _import(module.name)
     return ERRORS + "".join(f"| {' | '.join(_row(kind))} |\n" for kind in _tree(WasmindError))
+
+
+def _import(name: str) -> None:
+    """Import a module; one whose framework is not installed has no errors of its own."""
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        if not name.startswith("wasmind.worker.runtimes.") or (error.name or "").startswith("wasmind"):
+            raise
 
 
 FRAMEWORK_ERRORS = """\
