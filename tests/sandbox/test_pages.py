@@ -101,6 +101,12 @@ async def test_a_program_that_writes_little_is_left_alone(program: Program) -> N
     assert not program.pages.learning
 
 
+async def test_pages_that_are_only_read_are_left_alone(program: Program) -> None:
+    for _ in range(LESSONS):
+        await run_and_look(program, count=FEWEST // 4)
+    assert not program.pages.ready
+
+
 async def test_guests_that_fail_teach_nothing(program: Program) -> None:
     for _ in range(LESSONS):
         guest: Guest[Any] = Guest(program, LIMITS, None)

@@ -289,7 +289,7 @@ class Guest(Generic[Host]):
                 ffi.future_delete(self._future)
                 self._future = 0
             elif self.program.pages.learning and self.memory.size:
-                self.program.pages.learn(self.memory.address)
+                self.program.pages.learn(self.memory.address, self.memory.buffer)
             self.memory.refresh()
             self.figures.memory_peak = self.memory.size
             self.memory.detach()

@@ -2,7 +2,7 @@
 
 A guest in Python or JavaScript writes to hundreds of pages of its program's image, and each first write is a
 fault of its own: a third of its request. Which pages these are is learned from the first guests that end well
-(docs/decisions/0022). Where the system does not offer this, guests take their faults as they come.
+(docs/decisions/0018). Where the system does not offer this, guests take their faults as they come.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ LARGEST = 1 << 30
 """Bytes of the largest memory that is looked at."""
 
 _PAGE = mmap.PAGESIZE
+_ZEROS = bytes(_PAGE)
 _MOST_KEPT = 1024
 _PROCESS_MADVISE, _POPULATE_WRITE = 440, 23
 _ENTRY = 8
@@ -62,14 +63,19 @@ class Pages:
         """Whether another guest is to be shown."""
         return self._left > 0
 
-    def learn(self, address: int) -> None:
-        """Look at the memory of a guest that has ended well, before it is freed."""
+    def learn(self, address: int, memory: memoryview) -> None:
+        """Look at the memory of a guest that has ended well, before it is freed.
+
+        A page that holds nothing but zeros was most likely only read.
+        """
         self._left -= 1
         written = self._written(address)
         if written is None:
             self._left = 0
             return
-        self._common = written if self._common is None else self._common & written
+        if self._common is not None:
+            written &= self._common
+        self._common = {at for at in written if memory[at * _PAGE : (at + 1) * _PAGE] != _ZEROS}
         if self._left == 0 and len(self._common) >= FEWEST:
             self._ranges = joined(sorted(self._common))
             self.ready = len(self._ranges) <= MOST_RANGES and self._open()
