@@ -1,6 +1,6 @@
-"""gRPC: the protocol's service and Triton's additions, on grpcio's asyncio server.
+"""gRPC: the protocol's service and Triton's additions, as calls of the gRPC server.
 
-Methods get and give bytes: messages are read and written by the protocol's own code in `wasmind.oip`.
+Messages are read and written by the protocol's own code in `wasmind.oip`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import grpc
 from open_inference.grpc import protocol
 
 import wasmind
-from wasmind.errors import NnCode, NodeError, WasmindError
+from wasmind.errors import NnCode, WasmindError
+from wasmind.httpd.grpc import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call, Refused
 from wasmind.oip import grpc as oip
 from wasmind.oip.extension import MESSAGES
 from wasmind.oip.refusal import words
@@ -27,94 +27,69 @@ if TYPE_CHECKING:
 
 SERVICE = "/inference.GRPCInferenceService/"
 
-_CODES: dict[int, grpc.StatusCode] = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.INVALID_ARGUMENT,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 413: 3, 501: UNIMPLEMENTED, 503: 14, 504: 4}
+"""gRPC's status for each of HTTP's; all others are INTERNAL."""
 _NOWHERE = Target("", "", "")
-Method = Callable[["GrpcServer", bytes, "Caller"], Awaitable[bytes]]
+Method = Callable[["GrpcApp", bytes, "Caller"], Awaitable[bytes]]
 
 
-def code_of(error: WasmindError) -> grpc.StatusCode:
+def code_of(error: WasmindError) -> int:
     """The status code by which gRPC tells an error."""
-    if error.nn_code is NnCode.BUSY:
-        return grpc.StatusCode.RESOURCE_EXHAUSTED
-    return _CODES.get(error.status, grpc.StatusCode.INTERNAL)
+    return RESOURCE_EXHAUSTED if error.nn_code is NnCode.BUSY else _CODES.get(error.status, INTERNAL)
 
 
-class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings no types
-    """The gRPC port."""
+class GrpcApp:
+    """What the gRPC server gives its calls to. A call's `state` is its caller, while it is under way."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._handlers = {
-            SERVICE + name: grpc.unary_unary_rpc_method_handler(self._handler(method))
-            for name, method in _METHODS.items()
-        } | {
-            SERVICE + name: grpc.unary_unary_rpc_method_handler(self._told(answer))
-            for name, answer in _OPEN.items()
-        }
-        self._handlers[SERVICE + "ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
-        most = int(service.limits.request_body)
-        self._server = grpc.aio.server(
-            handlers=[self],
-            maximum_concurrent_rpcs=2 * service.concurrency,
-            options=[
-                ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", most),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_metadata_size", 16 << 10),
-                ("grpc.max_concurrent_streams", service.concurrency),
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                ("grpc.server_handshake_timeout_ms", 10_000),
-            ],
-        )
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen. Raises NodeError."""
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            bound = self._server.add_insecure_port(where)
-        except RuntimeError as error:
-            raise NodeError(f"cannot listen on {where} for gRPC", cause=str(error)) from error
-        if not bound:
-            raise NodeError(f"cannot listen on {where} for gRPC")
-        await self._server.start()
-
-    async def stop(self, seconds: float) -> None:
-        """Accept no more, and let what runs finish within `seconds`."""
-        await self._server.stop(seconds)
-
-    def service(self, handler_call_details: Any) -> Any:
-        """The handler of a method; grpcio answers UNIMPLEMENTED for None."""
-        return self._handlers.get(handler_call_details.method)
-
-    # --- calls --------------------------------------------------------------------------------------------
-
-    async def _infer(self, raw: bytes, context: Any) -> bytes:
-        service, asked, caller = self._service, _NOWHERE, None
+    def begin(self, call: Call) -> None:
+        """Let a call in before any of its message is read. Raises Refused."""
+        method = call.path.removeprefix(SERVICE)
+        if method == call.path or (method not in _METHODS and method not in _OPEN and method != "ModelInfer"):
+            raise Refused(UNIMPLEMENTED, f"there is no method {call.path[:200]}")
+        if method in _OPEN:
+            return
         began = perf_counter_ns()
         try:
-            caller = service.enter(_authorization(context))
+            call.state = self._service.enter(call.header(b"authorization"))
+        except WasmindError as error:
+            self._service.failed(None, _NOWHERE, "grpc", error, began)
+            raise self._refusal(error) from error
+
+    def end(self, call: Call) -> None:
+        """A call has ended."""
+        caller, call.state = call.state, None
+        if caller is not None:
+            self._service.leave(caller)
+
+    async def answer(self, call: Call) -> bytes:
+        """The answer to a call's message. Raises Refused."""
+        method, service = call.path.removeprefix(SERVICE), self._service
+        if method in _OPEN:
+            return _OPEN[method](service)
+        raw = call.message(int(service.limits.request_body))
+        if method == "ModelInfer":
+            return await self._infer(raw, call.state)
+        try:
+            return await _METHODS[method](self, raw, call.state)
+        except WasmindError as error:
+            raise self._refusal(error) from error
+
+    async def _infer(self, raw: bytes, caller: Caller) -> bytes:
+        service, asked = self._service, _NOWHERE
+        began = perf_counter_ns()
+        failed: WasmindError
+        try:
+            request = oip.read(protocol.ModelInferRequest, raw)
+            asked = Target(request.model_name, request.model_version, "infer")
+            inference = service.inference(caller)
             try:
-                request = oip.read(protocol.ModelInferRequest, raw)
-                asked = Target(request.model_name, request.model_version, "infer")
-                inference = service.inference(caller)
-                try:
-                    answer = await oip.infer(request, inference)
-                    service.answered(caller, asked, "grpc", inference, began)
-                finally:
-                    inference.close()
+                answer = await oip.infer(request, inference)
+                service.answered(caller, asked, "grpc", inference, began)
             finally:
-                service.leave(caller)
+                inference.close()
         except WasmindError as error:
             failed = error
         except asyncio.CancelledError as cancelled:
@@ -125,30 +100,10 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings
         else:
             return answer
         service.failed(caller, asked, "grpc", failed, began)
-        return await self._refuse(context, failed)
+        raise self._refusal(failed) from failed
 
-    def _handler(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def call(raw: bytes, context: Any) -> bytes:
-            try:
-                caller = self._service.enter(_authorization(context))
-                try:
-                    return await method(self, raw, caller)
-                finally:
-                    self._service.leave(caller)
-            except WasmindError as error:
-                await self._refuse(context, error)
-
-        return call
-
-    def _told(self, answer: Callable[[Service], bytes]) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def call(_raw: bytes, _context: Any) -> bytes:
-            return answer(self._service)
-
-        return call
-
-    async def _refuse(self, context: Any, error: WasmindError) -> NoReturn:
-        await context.abort(code_of(error), words(error, dev=self._service.dev))
-        raise AssertionError  # `abort` raises
+    def _refusal(self, error: WasmindError) -> Refused:
+        return Refused(code_of(error), words(error, dev=self._service.dev))
 
     # --- methods of a caller ------------------------------------------------------------------------------
 
@@ -192,12 +147,12 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio brings
 
 
 _METHODS: dict[str, Method] = {
-    "ModelReady": GrpcServer._model_ready,
-    "ModelMetadata": GrpcServer._model_metadata,
-    "RepositoryIndex": GrpcServer._index,
-    "RepositoryModelLoad": GrpcServer._load,
-    "RepositoryModelUnload": GrpcServer._unload,
-    "ModelStatistics": GrpcServer._statistics,
+    "ModelReady": GrpcApp._model_ready,
+    "ModelMetadata": GrpcApp._model_metadata,
+    "RepositoryIndex": GrpcApp._index,
+    "RepositoryModelLoad": GrpcApp._load,
+    "RepositoryModelUnload": GrpcApp._unload,
+    "ModelStatistics": GrpcApp._statistics,
 }
 _OPEN: dict[str, Callable[[Service], bytes]] = {
     "ServerLive": lambda _service: _bytes(protocol.ServerLiveResponse(live=True)),
@@ -209,10 +164,3 @@ _OPEN: dict[str, Callable[[Service], bytes]] = {
 
 def _bytes(message: Any) -> bytes:
     return bytes(message.SerializeToString())
-
-
-def _authorization(context: Any) -> str | None:
-    for key, value in context.invocation_metadata():
-        if key == "authorization":
-            return str(value)
-    return None

@@ -22,13 +22,15 @@ from wasmind.telemetry.metrics import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasmind.inference.grpc import GrpcServer
+    from wasmind.httpd.grpc_server import GrpcServer
     from wasmind.node.messages import FromEdge, LoadedModel, Snapshot, Start
 
 FIGURES_S = 1.0
 """How often figures are written for whoever scrapes them, and told to the supervisor."""
 SPARE_CONNECTIONS = 1024
 """Connections beyond the requests at once: idle ones, and those that are refused."""
+STREAMS = 256
+"""Calls at once of one gRPC connection; a client makes the others wait."""
 WITHOUT_GRPC = "inference by gRPC is not served: pip install 'wasmind[kserve]'"
 
 
@@ -70,12 +72,22 @@ class Serving:
         return notes
 
     async def _open_grpc(self) -> tuple[str, ...]:
-        if find_spec("grpc") is None or find_spec("open_inference") is None:
+        fd, node, limits = self._start.grpc_fd, self._node, self._service.limits
+        if fd is None or any(find_spec(package) is None for package in ("hpack", "open_inference")):
             return (WITHOUT_GRPC,)
-        from wasmind.inference.grpc import GrpcServer
+        from wasmind.httpd.grpc_server import GrpcServer
+        from wasmind.inference.grpc import GrpcApp
 
-        self._grpc = GrpcServer(self._service)
-        await self._grpc.start(self._start.host, self._start.grpc_port or 0)
+        self._grpc = GrpcServer(
+            GrpcApp(self._service),
+            socket.socket(fileno=fd),
+            most=int(limits.request_body),
+            streams=STREAMS,
+            connections=node.concurrency + SPARE_CONNECTIONS,
+            head_s=node.header_timeout_ms / 1000,
+            stall_s=limits.body_stall_ms / 1000,
+        )
+        await self._grpc.start()
         return ()
 
     async def apply(self, snapshot: Snapshot) -> None:
@@ -94,7 +106,7 @@ class Serving:
     async def drain(self, deadline_ms: float | None) -> int:
         """Finish what was accepted and free everything; how many requests the deadline cut."""
         seconds = (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
-        cut, _ = await asyncio.gather(drain(self._http, seconds), self._drain_grpc(seconds))
+        cut = sum(await asyncio.gather(drain(self._http, seconds), self._drain_grpc(seconds)))
         if self._ticking is not None:
             self._ticking.cancel()
         await self._models.close()
@@ -102,9 +114,8 @@ class Serving:
         self._registry.close()
         return cut
 
-    async def _drain_grpc(self, seconds: float) -> None:
-        if self._grpc is not None:
-            await self._grpc.stop(seconds)
+    async def _drain_grpc(self, seconds: float) -> int:
+        return await self._grpc.stop(seconds) if self._grpc is not None else 0
 
     def _wants(self, id_: str, tenant: str) -> None:
         self._send(WantModel(id=id_, tenant=tenant))

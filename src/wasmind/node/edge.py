@@ -129,7 +129,7 @@ class Edge:
             self._child = await Child.start(
                 self._module,
                 [str(theirs.fileno())],
-                [theirs.fileno(), self.start_message.listen_fd],
+                [theirs.fileno(), *self.start_message.fds],
             )
         self._channel = await open_in_supervisor(ours)
         try:

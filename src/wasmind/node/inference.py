@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import NodeError
 from wasmind.node.edge import START_SECONDS, Edge
-from wasmind.node.listen import deafen, listen, reserve
+from wasmind.node.listen import deafen, listen
 from wasmind.node.messages import LoadedModel, LoadModel, Start
 from wasmind.node.words import Failure
 
@@ -56,16 +56,15 @@ class Inference:
         if self._edge is not None:
             return
         node = self._node
-        (listener,) = listen(node.host, node.ports.oip_rest, "ports.oip_rest in [node]")
-        self._sockets.append(listener)
-        self._sockets.append(reserve(node.host, node.ports.oip_grpc, "ports.oip_grpc in [node]"))
+        for port in ("oip_rest", "oip_grpc"):
+            self._sockets += listen(node.host, getattr(node.ports, port), f"ports.{port} in [node]")
         self.rest_port, self.grpc_port = (one.getsockname()[1] for one in self._sockets)
         start = Start(
             index=0,
-            listen_fd=listener.fileno(),
+            listen_fd=self._sockets[0].fileno(),
             host=node.host,
             port=self.rest_port or 0,
-            grpc_port=self.grpc_port,
+            grpc_fd=self._sockets[1].fileno(),
             state_dir=str(self._state.path),
             run_dir=str(self._state.run),
         )
@@ -122,11 +121,9 @@ class Inference:
 
     async def drain(self, seconds: float) -> None:
         """Accept no more, let all finish, see it end."""
-        if self._sockets:
-            deafen(self._sockets[0])
-        for one in self._sockets:
-            one.close()
-        self._sockets.clear()
+        while self._sockets:
+            with self._sockets.pop() as listener:
+                deafen(listener)
         if self._edge is not None:
             await self._edge.drain(seconds)
 

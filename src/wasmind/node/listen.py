@@ -37,17 +37,6 @@ def listen(host: str, port: int, setting: str, count: int = 1) -> list[socket.so
     return listeners
 
 
-def reserve(host: str, port: int, setting: str) -> socket.socket:
-    """Keep `host`:`port` (0: any free one) for a process of ours that listens itself. Raises NodeError.
-
-    The socket never listens, so no connection comes to it; it only lets nobody else have the port.
-    """
-    family, address = _resolve(host, port)
-    with _bound(family, address, host, port, setting, share=False) as alone:
-        address = alone.getsockname()
-    return _bound(family, address, host, port, setting, share=True)
-
-
 def deafen(listener: socket.socket) -> None:
     """Let no more connections come to `listener`, whoever holds it; those that wait to be accepted stay.
 

@@ -172,12 +172,17 @@ class Start(Message, frozen=True, kw_only=True):
     """The inherited listening TCP socket."""
     host: str
     port: int
-    grpc_port: int | None = None
-    """Where the inference process serves gRPC."""
+    grpc_fd: int | None = None
+    """The inherited listening TCP socket for gRPC, of the inference process."""
     state_dir: str
     """Absolute path of the node's state: artifacts, uploads."""
     run_dir: str
     """Absolute path of this run's files; metrics are written to `metrics` in it."""
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The sockets that the process inherits."""
+        return (self.listen_fd,) if self.grpc_fd is None else (self.listen_fd, self.grpc_fd)
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
