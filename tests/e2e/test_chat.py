@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support.commands import wasmind
 from support.gguf_models import smollm2, tiny
 from support.guests import ROOT, build_c
+from support.languages import use
 from support.nodes import NodeProcess
 
 if TYPE_CHECKING:
@@ -91,3 +93,23 @@ def test_a_real_model_answers(tmp_path: Path) -> None:
         status, came = pieces(node, b"What is the capital of France?")
         assert (status, b"".join(came)) == (200, b"The capital of France is Paris.\n")
         assert len(came) > 3
+
+
+@pytest.mark.slow
+def test_the_same_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use("python", monkeypatch)
+    settings = (EXAMPLE / "python.toml").read_text()
+    (tmp_path / "wasmind.toml").write_text(NODE + settings)
+    (tmp_path / "chat.py").write_bytes((EXAMPLE / "chat.py").read_bytes())
+    (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").symlink_to(smollm2())
+    built = wasmind("build", "--json", cwd=tmp_path, seconds=600)
+    assert built.code == 0, built.err + built.out
+    node = NodeProcess(tmp_path)
+    try:
+        node.until(lambda: node.status().phase == "ready", 180)
+        status, came = pieces(node, b"What is the capital of France?")
+        assert (status, b"".join(came)) == (200, b"The capital of France is Paris.")
+        assert len(came) > 3
+        assert pieces(node, b"")[0] == 400
+    finally:
+        node.stop()

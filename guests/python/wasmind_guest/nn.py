@@ -6,6 +6,8 @@ configuration grants it a model.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from componentize_py_types import Err
@@ -137,6 +139,21 @@ class Model:
         except Err as error:
             raise _raised(error) from None
         return {name: _lifted(resource) for name, resource in made}
+
+    def stream(self, prompt: str | bytes, **options: Any) -> Iterator[bytes]:
+        """A language model's text in the pieces in which it is written; one letter may be in two of them.
+
+        `options` are the model's, with `_` for `-`: `chat=True`, `n_predict=64`, `temp=0`. Raises Error.
+        """
+        text = prompt.encode() if isinstance(prompt, str) else prompt
+        told = json.dumps({**options, "stream": True}).encode()
+        made = self(prompt=text, options=told)
+        while True:
+            if made["text"].data:
+                yield made["text"].data
+            if json.loads(made["usage"].data)["finish"]:
+                return
+            made = self()
 
 
 def load(name: str) -> Model:
