@@ -65,7 +65,9 @@ def prepare() -> None:
 
 
 def command(source: Path, out: Path) -> None:
-    """Build a C program into a WASI command."""
+    """Build a C program into a WASI command, if it is newer than what was built."""
+    if out.exists() and out.stat().st_mtime > source.stat().st_mtime:
+        return
     zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O2", "-s"]
     words = ["-Wl,-z,stack-size=65536", "-I", str(ROOT / "guests" / "c"), str(source), "-o", str(out)]
     subprocess.run([*zig, *words], check=True)

@@ -2,19 +2,35 @@ from __future__ import annotations
 
 import asyncio
 
-from wasmind.sandbox.scheduler import Scheduler
+from wasmind.sandbox.scheduler import PATIENCE, Scheduler
+
+MS = 1_000_000
 
 
 async def test_the_one_that_used_least_goes_first() -> None:
     scheduler, order = Scheduler(), []
 
     async def wants(cpu: int) -> None:
-        await scheduler.turn(cpu)
+        await scheduler.turn(cpu * MS)
         order.append(cpu)
 
     await asyncio.gather(*(wants(cpu) for cpu in (30, 10, 20, 10, 40)))
     assert order == [10, 10, 20, 30, 40]
     assert len(scheduler) == 0
+
+
+async def test_nobody_starves_among_those_who_used_less() -> None:
+    now = 0
+    scheduler = Scheduler(lambda: now)
+    old = scheduler.turn(3 * MS)
+    for _ in range(10 * PATIENCE):
+        newcomer = scheduler.turn(1 * MS)
+        await asyncio.sleep(0)
+        if old.done():
+            break
+        assert newcomer.done(), "it has used less, and has come in time"
+        now += MS
+    assert 2 * PATIENCE * MS <= now <= 2 * PATIENCE * MS + 2 * MS
 
 
 async def test_equals_go_in_the_order_they_came() -> None:
