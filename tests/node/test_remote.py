@@ -11,6 +11,7 @@ import structlog
 
 from support.nodes import CONFIG, running
 from support.oip_server import OipServer, oip_server
+from support.onnx_models import add
 from wasmind.config import KServe, Model
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
@@ -197,3 +198,14 @@ def test_a_model_in_both_places(tmp_path: Path) -> None:
             assert node.get("/ask/linear").text == ANSWER
             figure = 'wasmind_placements_total{model="linear",place="local",scope="shared"} '
             node.until(lambda: figure in node.api("/metrics").text)
+
+
+def test_a_stand_in_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
+    wide = SMALL.replace("linear.onnx", "wide.onnx")
+    with oip_server() as server:
+        text = remote(server.url, 'stand_in = { model = "small" }') + wide
+        (tmp_path / "wide.onnx").write_bytes(add())
+        with running(tmp_path, text) as node:
+            node.until(lambda: "a model cannot stand in for another" in node.log)
+            assert "one model has 1 inputs and the other 2" in node.log
+            assert node.get("/ask/linear").text == ANSWER

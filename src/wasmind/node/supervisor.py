@@ -28,6 +28,7 @@ from wasmind.node.fleet import Fleet
 from wasmind.node.inference import Inference
 from wasmind.node.manage import manage
 from wasmind.node.messages import ModelState, Snapshot
+from wasmind.node.misfits import warn_of_misfits
 from wasmind.node.notify import notify
 from wasmind.node.plan import compile_functions, make_plan
 from wasmind.node.progress import Fetching
@@ -316,7 +317,8 @@ class Supervisor:
         if entry.state == "ready" and entry.signature and entry.signature != model.plan.signature:
             with suppress(OSError):  # found out again next time
                 self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
-
+        if entry.state == "ready":
+            warn_of_misfits(self._fleet.models, entry.id, self._logger)
         self._keep_figures(model)
 
     def _keep_figures(self, model: ServedModel) -> None:
