@@ -15,9 +15,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 
 from support.commands import wasmind
-from wasmind.cli.dev import _counts
+from wasmind import config
+from wasmind.cli.dev import Project, _counts
 
 CONFIG = """
 [functions.hello]
@@ -84,6 +86,30 @@ def project(tmp_path: Path) -> Path:
     (directory / "wasmind.toml").write_text(CONFIG)
     (directory / "hello.c").write_text(HELLO.format("one"))
     return directory
+
+
+def test_what_a_change_calls_for(project: Path) -> None:
+    file, source = project / "wasmind.toml", project / "hello.c"
+    file.write_text(CONFIG + '[models.m]\npath = "m.onnx"\n')
+    followed = Project(lambda: config.load(file), file, structlog.get_logger())
+    module = project / "build" / "hello.wasm"
+
+    def built_by(*files: Path) -> bool:
+        """Whether taking up these files makes the module anew; there is something to reload either way."""
+        before = module.stat().st_ino
+        assert followed.take_up(files)
+        return module.stat().st_ino != before
+
+    assert followed.build_stale()
+    assert module.exists()
+    assert built_by(source)
+    assert built_by(project / "new.h")
+    assert not built_by(file)
+    assert not built_by(project / "m.onnx")
+    assert not followed.take_up([project / "notes.txt"])
+    file.write_text(file.read_text().replace('route = "/"', 'route = "/"\nmodels = ["m"]'))
+    assert built_by(file), "a function that calls models is built for another world"
+    assert not built_by(file)
 
 
 @pytest.mark.slow

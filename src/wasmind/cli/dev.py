@@ -60,12 +60,16 @@ class Project:
         self.settings = settings
         self.config = config
         self._logger = logger
+        self._built_with: dict[str, bool] = {}
+        """Functions, and whether they were built with wasi-nn."""
 
     def build_stale(self) -> bool:
         """Build what is older than its sources; False: one failed, and was told. Raises ConfigError."""
         from wasmind.projects.build import stale
 
-        return self._build(target for target in self._targets() if stale(target))
+        found = self._targets()
+        self._built_with = {target.name: target.models for target in found}
+        return self._build(target for target in found if stale(target))
 
     def take_up(self, files: Iterable[Path]) -> bool:
         """Build what depends on changed files; True: there is something to reload. Raises ConfigError."""
@@ -73,7 +77,12 @@ class Project:
 
         files = set(files)
         suffixes = {file.suffix for file in files}
-        found = [target for target in self._targets() if suffixes & set(language_of(target).watched)]
+        found = [
+            target
+            for target in self._targets()
+            if suffixes & set(language_of(target).watched)
+            or target.models != self._built_with.get(target.name)  # it is new, or its grants are
+        ]
         if not found:
             return self.config in files or bool(files & self._models())
         return self._build(found)
@@ -99,6 +108,7 @@ class Project:
                 print_output(error)
                 explain(error)
                 return False
+            self._built_with[target.name] = target.models
             self._logger.info("built", function=built.function, seconds=round(built.seconds, 1))
         return True
 

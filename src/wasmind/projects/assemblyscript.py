@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import ToolMissing
 from wasmind.projects.language import Language
-from wasmind.projects.places import guests, program
+from wasmind.projects.places import guests, node, program
 
 if TYPE_CHECKING:
     from wasmind.projects.target import Target
@@ -23,10 +23,7 @@ class AssemblyScript(Language):
 
     def build(self, target: Target, output: Path) -> None:
         """Build with the project's asc."""
-        if program("node") is None:
-            raise ToolMissing(
-                "Node.js is not installed", remedy="install version 20 or later: apt install nodejs npm"
-            )
+        node()
         asc = program("asc", *_modules(target))
         if asc is None:
             (name, version), *_ = PACKAGES.items()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.errors import BuildFailed, ToolMissing
 from wasmind.projects.language import Language
-from wasmind.projects.places import WIT, guests, program
+from wasmind.projects.places import WIT, guests, node
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +34,9 @@ class JavaScript(Language):
 
     def build(self, target: Target, output: Path) -> None:
         """Bundle and build with the packages of the project."""
-        node = program("node")
-        if node is None:
-            raise ToolMissing(
-                "Node.js is not installed", remedy="install version 20 or later: apt install nodejs npm"
-            )
         world = "wasmind-http-nn" if target.models else "wasmind-http"
-        self.run(target, [node, guests("javascript") / "build.mjs", target.source, WIT, world, output])
+        script = guests("javascript") / "build.mjs"
+        self.run(target, [node(), script, target.source, WIT, world, output])
 
     def refused(self, target: Target, code: int, output: str) -> BuildFailed:
         """Tell how to install what is missing."""

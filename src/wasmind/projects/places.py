@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from wasmind.errors import ToolMissing
+
 WIT = Path(__file__).with_name("wit")
 """The worlds that components are built for, with the packages they include."""
 TEMPLATES = Path(__file__).with_name("templates")
@@ -17,6 +19,16 @@ def guests(language: str) -> Path:
     package = Path(__file__).parents[1]
     packed = package / "guests" / language
     return packed if packed.is_dir() else package.parents[1] / "guests" / language
+
+
+def node() -> Path:
+    """Node.js. Raises ToolMissing."""
+    found = program("node")
+    if found is None:
+        raise ToolMissing(
+            "Node.js is not installed", remedy="install version 20 or later: apt install nodejs npm"
+        )
+    return found
 
 
 def program(name: str, *directories: Path) -> Path | None:
