@@ -8,7 +8,7 @@ import pytest
 
 from wasmind.errors import RuntimeFailed
 from wasmind.worker.call import Call
-from wasmind.worker.generations import Generations, Turns
+from wasmind.worker.generations import PATIENCE_S, Generations, Turns
 from wasmind.worker.wire import Infer
 
 if TYPE_CHECKING:
@@ -141,6 +141,35 @@ def test_a_number_cannot_be_begun_twice() -> None:
     with pytest.raises(RuntimeFailed), generations.step(call(1, on, begins=True), no_beginning):
         pass
     assert generations.free == 1
+
+
+def test_one_that_pauses_too_long_gives_way_to_one_that_waits() -> None:
+    now = [100.0]
+    generations, on = Generations(2, lambda: now[0]), connection()
+    paused, active = Counting(), Counting()
+    begin(generations, call(1, on, begins=True), paused)
+    begin(generations, call(2, on, begins=True), active)
+    now[0] += PATIENCE_S
+    with generations.step(call(2, on), no_beginning) as found:
+        found.step()
+        assert generations.take_place()
+    assert (paused.closed, active.closed, generations.free) == (1, 0, 0)
+    assert not generations.take_place()
+    with pytest.raises(RuntimeFailed) as caught, generations.step(call(1, on), no_beginning):
+        pass
+    assert "paused for more than 10 s" in str(caught.value.cause)
+    generations.forget(on, 1)
+    generations.forget(on, 2)
+    assert generations.free == 1
+
+
+def test_nobody_gives_way_while_there_is_room() -> None:
+    now = [100.0]
+    generations, on, made = Generations(2, lambda: now[0]), connection(), Counting()
+    begin(generations, call(1, on, begins=True), made)
+    now[0] += 10 * PATIENCE_S
+    assert generations.take_place()
+    assert made.closed == 0
 
 
 # --- turns ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,22 +19,29 @@ if TYPE_CHECKING:
 
 _Key: TypeAlias = "tuple[Connection, int]"
 
+PATIENCE_S = 10.0
+"""How long a generation may pause between two steps while others wait for its place."""
+
 _LOOK_AGAIN_NS = 10_000_000
 
 
 class Generations:
     """The generations of all connections, and the room for them.
 
-    Each has a place from the call that begins it until it has ended, failed, or is forgotten. Threads that
-    run steps and the one that leads all come here, so there is a lock.
+    Each has a place from the call that begins it until it has ended, failed, or is forgotten, or until it has
+    paused for `PATIENCE_S` and another one wants to begin. Threads that run steps and the one that leads all
+    come here, so there is a lock.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.free = places
         """Places that no generation has."""
         self._held: dict[_Key, Generation] = {}
         self._busy: set[_Key] = set()
         self._doomed: set[_Key] = set()
+        self._stepped: dict[_Key, float] = {}
+        """When each took its last step."""
+        self._clock = clock
         self._lock = threading.Lock()
 
     @property
@@ -45,10 +53,19 @@ class Generations:
     def take_place(self) -> bool:
         """Reserve a place for a call that is about to begin; False when there is none."""
         with self._lock:
-            if not self.free:
+            if not self.free and not self._reclaim():
                 return False
             self.free -= 1
             return True
+
+    def _reclaim(self) -> bool:
+        """Take the place of the one that has paused longest, if that is too long."""
+        idle = [key for key, held in self._held.items() if not held.ended and key not in self._busy]
+        longest = min(idle, key=lambda key: self._stepped[key], default=None)
+        if longest is None or self._clock() - self._stepped[longest] < PATIENCE_S:
+            return False
+        self._close(longest)
+        return True
 
     def give_back(self) -> None:
         """Give a place back that was reserved and is not used."""
@@ -69,7 +86,12 @@ class Generations:
             # A cancellation is told before what it cancels is forgotten: what was forgotten does not begin.
             if call.cancelled or known is begins or key in self._busy:
                 self.free += begins
-                raise RuntimeFailed("there is no such generation: it was never begun, or failed before")
+                raise RuntimeFailed(
+                    "there is no such generation",
+                    cause="it was never begun, has failed before, or paused for more than "
+                    f"{PATIENCE_S:g} s while others waited",
+                    remedy="begin again",
+                )
             self._busy.add(key)
         held: Generation | None = None
         over = failed = False
@@ -83,11 +105,14 @@ class Generations:
         finally:
             with self._lock:
                 self._busy.discard(key)
+                self._stepped[key] = self._clock()
                 unwanted = key in self._doomed
                 self._doomed.discard(key)
                 if held is None or (held.ended and not over):
                     self.free += 1
-                if held is not None and (unwanted or (failed and not held.ended)):
+                if held is None:
+                    del self._stepped[key]
+                elif unwanted or (failed and not held.ended):
                     self._close(key)
 
     def forget(self, connection: Connection, number: int) -> None:
@@ -110,6 +135,7 @@ class Generations:
 
     def _close(self, key: _Key) -> None:
         generation = self._held.pop(key)
+        del self._stepped[key]
         if not generation.ended:
             generation.close()
             self.free += 1
