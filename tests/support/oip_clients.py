@@ -146,7 +146,6 @@ def openapi(address: str, _token: str) -> dict[str, Any]:
 def kserve_rest(address: str, token: str) -> dict[str, Any]:
     from kserve import InferenceRESTClient, InferInput, InferRequest
     from kserve.inference_client import RESTConfig
-    from kserve.model_server import PredictorProtocol
 
     async def run() -> dict[str, Any]:
         client = InferenceRESTClient(RESTConfig(protocol="v2"))
@@ -156,11 +155,12 @@ def kserve_rest(address: str, token: str) -> dict[str, Any]:
             given = InferInput("x", [1, 4], "FP32")
             given.set_data_from_numpy(X, binary_data=way)
             request = InferRequest("linear", [given], request_id="7")
-            answer = await client.infer(base, request, "linear", headers=headers)
+            answer = await client.infer(
+                base, request, "linear", headers=dict(headers)
+            )  # it keeps what it adds
             answers["raw" if way else "json"] = answer.outputs[0].as_numpy().tolist()
         return {
             **answers,
-            "protocol": str(PredictorProtocol.REST_V2),
             "live": await client.is_server_live(base),
             "ready": await client.is_server_ready(base),
             "model": await client.is_model_ready(base, "linear", headers=headers),
