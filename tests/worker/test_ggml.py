@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import os
 from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from wasmind.errors import (
     EndOfSequence,
     InferenceTimeout,
     InvalidArgument,
+    InvalidEncoding,
     ModelDied,
     ModelLoadFailed,
     NnError,
@@ -26,11 +30,12 @@ from wasmind.errors import (
     UnsupportedOperation,
 )
 from wasmind.worker.runtimes import llama
-from wasmind.worker.runtimes.ggml import BATCH
+from wasmind.worker.runtimes.base import framework
+from wasmind.worker.runtimes.ggml import BATCH, Runtime
+from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from wasmind.nn.backend import Generation as Steps
 
@@ -457,6 +462,38 @@ async def test_a_real_model_writes_what_the_library_writes_by_itself(tmp_path: P
     async with served(smollm2(), tmp_path, **GGML) as made:
         text, _ = await whole(made, prompt, temp=0, ignore_eos=True, n_predict=48)
     assert text == directly(smollm2(), prompt, 48)
+
+
+def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidEncoding, match="'ggml' is not installed") as caught:
+        framework("ggml", "ggml")
+    assert caught.value.remedy == "pip install 'wasmind[ggml]'"
+
+
+def test_a_library_that_cannot_be_loaded_is_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "xllamacpp.abi3.so").write_bytes(b"no library")
+    found = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(llama, "find_spec", lambda _name: found)
+    with pytest.raises(InvalidEncoding, match="cannot be loaded") as caught:
+        framework("ggml", "ggml")
+    assert "libgomp" in str(caught.value.remedy)
+
+
+async def test_it_listens_to_nobody_but_edges_and_needs_no_more_calls_than_any_worker(
+    model: Client, process: Standing
+) -> None:
+    await whole(model, "hello", **GREEDY)
+    sockets = {os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir() if path.is_symlink()}
+    lines = [
+        line.split()
+        for kind in ("tcp", "tcp6", "udp", "udp6")
+        for line in Path(f"/proc/{process.pid}/net/{kind}").read_text().splitlines()[1:]
+    ]
+    assert not sockets & {f"socket:[{line[9]}]" for line in lines}
+    assert Runtime.profile == Profile()
 
 
 def test_another_release_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
