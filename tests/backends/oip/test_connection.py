@@ -11,8 +11,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from wasmind.backends.oip import pool as pools
-from wasmind.backends.oip.connection import MAX_HEAD, WORDS, Answer, BrokenOff, TooMuch
-from wasmind.backends.oip.pool import Pool, Unreachable
+from wasmind.backends.oip.connection import (
+    MAX_HEAD,
+    WORDS,
+    Answer,
+    BrokenOff,
+    Connection,
+    TooMuch,
+    Unreachable,
+)
+from wasmind.backends.oip.pool import Pool
 
 ASK = b"GET /x HTTP/1.1\r\nhost: h\r\n\r\n"
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -307,3 +315,13 @@ async def test_a_server_that_accepts_and_never_speaks_tls(monkeypatch: pytest.Mo
     async with asyncio.timeout(5):
         await left.wait()
     server.close()
+
+
+async def test_a_connection_that_is_lost_before_anything_was_sent() -> None:
+    """It may be tried again: the server has seen nothing of the request."""
+    connection = Connection()
+    with pytest.raises(Unreachable):
+        await connection.exchange(ASK, b"", 100)
+    connection.connection_lost(None)
+    with pytest.raises(Unreachable):
+        await connection.exchange(ASK, b"", 100)

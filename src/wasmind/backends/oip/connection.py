@@ -16,6 +16,10 @@ WORDS = 64 << 10
 """Bytes read of an answer that is a refusal."""
 
 
+class Unreachable(Exception):
+    """There is no connection, so nothing was sent; in words."""
+
+
 class BrokenOff(Exception):
     """The connection ended, or carried no HTTP, before the answer was complete."""
 
@@ -69,11 +73,11 @@ class Connection(asyncio.Protocol):
         """Send a request and wait for its answer, of at most `most` bytes.
 
         When this is cancelled the connection is closed: so a server hears that nobody waits any more.
-        Raises BrokenOff, TooMuch.
+        Raises Unreachable, BrokenOff, TooMuch.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise BrokenOff("the connection was closed")
+            raise Unreachable("the server closed the connection before anything was sent")
         self._waiter = asyncio.get_running_loop().create_future()
         self._answer, self._most = Answer(), most
         self._ends_with_connection = self._whole = False

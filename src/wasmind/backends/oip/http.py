@@ -11,9 +11,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from wasmind.backends.oip import metadata, rest
-from wasmind.backends.oip.connection import BrokenOff, TooMuch
+from wasmind.backends.oip.connection import BrokenOff, TooMuch, Unreachable
 from wasmind.backends.oip.credentials import Token, tls
-from wasmind.backends.oip.pool import Pool, Unreachable
+from wasmind.backends.oip.pool import Pool
 from wasmind.backends.oip.transport import NotSent, request_id
 from wasmind.config import KServe
 from wasmind.errors import (

@@ -6,16 +6,12 @@ import asyncio
 import ssl
 from collections import deque
 
-from wasmind.backends.oip.connection import Answer, Connection
+from wasmind.backends.oip.connection import Answer, Connection, Unreachable
 
 CONNECT_S = 5.0
 """How long a server may take to accept a connection, TLS included."""
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the five seconds after which common servers close theirs."""
-
-
-class Unreachable(Exception):
-    """No connection could be made, so nothing was sent; in words."""
 
 
 class Pool:
