@@ -390,3 +390,17 @@ async def test_outputs_that_do_not_fit_leave_nothing_behind() -> None:
         assert backend.held == 2
     session.close()
     assert (session.memory_used, backend.held) == (0, 0)
+
+
+def test_memory_beside_tensors_counts_and_is_freed_at_the_end() -> None:
+    session = Session(FixedModels(), Limits(nn_memory=Size(100)), "acme")
+    session.hold(60)
+    with pytest.raises(TooLarge):
+        session.hold(41)
+    session.let_go(20)
+    session.hold(60)
+    assert session.memory_used == 100
+    session.close()
+    assert session.memory_used == 0
+    session.let_go(50)  # who held it learns late that it is gone
+    assert session.memory_used == 0

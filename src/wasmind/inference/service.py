@@ -69,6 +69,8 @@ class Service:
         self.concurrency = 0
         self.running = self.ended = 0
         self.dev = False
+        self.stopping = False
+        """Whether what is under way is all that is still answered."""
 
     # --- the configuration --------------------------------------------------------------------------------
 
@@ -194,8 +196,11 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether the node's models are as they should be: those that do not serve were given up."""
-        return self.concurrency > 0
+        """Whether requests should be sent here: callers are known, and the process does not stop.
+
+        A model that does not serve is no reason to send those for other models elsewhere; each tells its own.
+        """
+        return self.callers.generation > 0 and not self.stopping
 
     def statistics(self, caller: Caller, model: str = "", version: str = "") -> list[dict[str, object]]:
         """What a caller's requests took, of one of its models or of all. Raises ModelNotFound."""

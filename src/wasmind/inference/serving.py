@@ -105,6 +105,7 @@ class Serving:
 
     async def drain(self, deadline_ms: float | None) -> int:
         """Finish what was accepted and free everything; how many requests the deadline cut."""
+        self._service.stopping = True
         seconds = (self._node.drain_ms if deadline_ms is None else deadline_ms) / 1000
         cut = sum(await asyncio.gather(drain(self._http, seconds), self._drain_grpc(seconds)))
         if self._ticking is not None:
