@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,9 +15,10 @@ from wasmind.component import plan as plans
 from wasmind.component.bind import Binding
 from wasmind.component.interface import WitInterface
 from wasmind.component.planner import plan_component
-from wasmind.guest_api import wasi_http
+from wasmind.guest_api import wasi_http, wasi_nn
 
 WIT = Path(__file__).parents[1] / "data" / "wit"
+EXTENSION = Path(wasi_nn.__file__).parent / "wasmind-nn.wit"
 UNSTABLE = {"[method]response-outparam.send-informational"}
 """Functions behind a feature gate, which the packages' worlds leave out."""
 
@@ -23,11 +26,17 @@ UNSTABLE = {"[method]response-outparam.send-informational"}
 @cache
 def everything() -> plans.Plan:
     """The plan of a component that imports all there is."""
-    made = subprocess.run(
-        [tool("wasm-tools"), "component", "embed", "--dummy", "--world", "everything", str(WIT)],
-        capture_output=True,
-        check=True,
-    ).stdout
+    with TemporaryDirectory() as directory:
+        wit = Path(directory) / "wit"
+        shutil.copytree(WIT, wit)
+        shutil.copy(EXTENSION, wit / "deps")
+        world = "world all-of-it { include everything; import wasmind:nn/%async@0.1.0; }"
+        (wit / "all.wit").write_text(f"package wasmind:test;\n{world}\n")
+        made = subprocess.run(
+            [tool("wasm-tools"), "component", "embed", "--dummy", "--world", "all-of-it", str(wit)],
+            capture_output=True,
+            check=True,
+        ).stdout
     component = subprocess.run(
         [tool("wasm-tools"), "component", "new", "-"], input=made, capture_output=True, check=True
     ).stdout

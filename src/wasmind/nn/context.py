@@ -264,6 +264,11 @@ class ExecutionContext:
         Of a model that goes step by step it is the first step when the input `options` says `"stream": true`,
         and without any inputs the next one; then it raises as `compute_single` does.
         """
+        if self._computing:
+            raise InvalidArgument(
+                f'a context of "{self.graph.name}" is computing already',
+                remedy="wait for it, or make another context",
+            )
         if self._generation is not None and not inputs:
             await self.compute_single()
             return self.outputs()

@@ -51,6 +51,7 @@ class Session:
         "_next",
         "_tenant",
         "_tensors",
+        "pending",
         "timing",
     )
 
@@ -62,6 +63,8 @@ class Session:
         self._configs: dict[int, bytes] = {}
         self._contexts: dict[int, ExecutionContext] = {}
         self._tensors: dict[int, Tensor] = {}
+        self.pending = 0
+        """Computations that were started and are not waited for yet."""
         self._memory = Memory(limits.nn_memory)
         self._held = 0
         self._next = 0
@@ -203,6 +206,11 @@ class Session:
         size = len(self.tensor(handle).data) + TENSOR_COST
         del self._tensors[handle]
         self._memory.free(size)
+
+    def give_back(self, handle: int) -> None:
+        """Free a tensor that a computation has taken, unless the session was closed meanwhile."""
+        if handle in self._tensors:
+            self.drop_tensor(handle)
 
     async def compute(self, context: int, inputs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         """Compute with tensors by the names of inputs; new tensors by the names of outputs.

@@ -91,7 +91,7 @@ TENSOR = tensor.resource("tensor", _drop_tensor)
 GRAPH = graph.resource("graph", _drop_graph)
 CONTEXT = inference.resource("graph-execution-context", _drop_context)
 ERROR = errors.resource("error")
-_NAMED = List(Tuple((_STRING, Own(TENSOR))))
+NAMED = List(Tuple((_STRING, Own(TENSOR))))
 
 # --- errors -----------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ def init_execution_context(guest: Guest[ComponentHost], handle: int) -> int:
 # --- inference --------------------------------------------------------------------------------------------
 
 
-@inference.method(CONTEXT, "compute", {"inputs": _NAMED}, Result(_NAMED, Own(ERROR)), suspends=True)
+@inference.method(CONTEXT, "compute", {"inputs": NAMED}, Result(NAMED, Own(ERROR)), suspends=True)
 @_fallible
 def compute(
     guest: Guest[ComponentHost], context: int, inputs: Sequence[tuple[str, int]]

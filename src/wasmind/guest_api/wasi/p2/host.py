@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wasmind.component.abi.context import Context
 from wasmind.guest_api.host import CommandHost, Note
-from wasmind.guest_api.wasi.p2.streams import InputStream, OutputStream
+from wasmind.guest_api.wasi.p2.pollable import Pollable
 from wasmind.guest_api.wasi.state import Wasi
 from wasmind.nn.session import Session
 
@@ -19,10 +19,10 @@ class ComponentHost(CommandHost):
         self.contexts: list[Context] = []
 
     def close(self) -> None:
-        """Free everything the guest held; what its streams were waiting for is given up."""
+        """Free everything the guest held; what its streams and computations wait for is given up."""
         for cx in self.contexts:
             for handle in cx.entries:
-                if handle is not None and isinstance(handle.representation, (InputStream, OutputStream)):
+                if handle is not None and isinstance(handle.representation, Pollable):
                     handle.representation.abandon()
         self.contexts = []
         super().close()

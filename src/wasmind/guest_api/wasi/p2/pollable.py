@@ -24,6 +24,9 @@ class Pollable(ABC):
     def wait(self) -> Awaitable[object]:
         """Wait until it is ready. The wait may be given up, and begun again later."""
 
+    def abandon(self) -> None:  # noqa: B027 - most have nothing to give up
+        """The guest is gone, and waits for nothing any more."""
+
 
 class Always(Pollable):
     """Ready from the beginning."""
