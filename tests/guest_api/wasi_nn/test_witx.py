@@ -250,7 +250,8 @@ async def test_an_ill_fitting_tensor_is_1_and_explained(ephemeral: Program, mode
         assert guest.notes == [
             (
                 'wasi-nn set_input answered 1: input "x": expected f32 [1,4], got f32 [4] in 16 bytes. '
-                "Cause: the batch dimension is missing. Remedy: send [1,4]; the bytes stay the same."
+                "Cause: the batch dimension is missing. Remedy: send [1,4]; the bytes stay the same; "
+                'or declare convert = ["add_batch"] in [models.NAME.inputs.x].'
             )
         ]
 
