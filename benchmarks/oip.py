@@ -42,6 +42,9 @@ dev = true
 log_level = "warning"
 ports = {{ functions = 0, api = {api}, oip_rest = {rest}, oip_grpc = {grpc} }}
 
+[inference]
+workers = 2
+
 [models.linear]
 path = "oip.onnx"
 """

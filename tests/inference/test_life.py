@@ -44,6 +44,13 @@ def test_a_reload_opens_the_ports_when_somebody_may_call(tmp_path: Path) -> None
         assert ask(node, INFER, X, token=None).status == 200
 
 
+def test_several_processes_share_the_ports(tmp_path: Path) -> None:
+    with started(write(tmp_path, DEV.replace("[inference]", "[inference]\nworkers = 2"))) as node:
+        assert [one.state for one in node.status().inference] == ["serving"] * 2
+        assert [ask(node, INFER, X, token=None).status for _ in range(20)] == [200] * 20
+        node.until(lambda: sum(one.requests for one in node.status().inference) == 20)
+
+
 def test_a_request_under_way_is_finished_when_the_node_stops(tmp_path: Path) -> None:
     with started(write(tmp_path, DEV.replace("body_stall_ms = 500", ""))) as node:
         body = json.dumps(X).encode()
@@ -52,7 +59,7 @@ def test_a_request_under_way_is_finished_when_the_node_stops(tmp_path: Path) -> 
         connection.putheader("content-length", str(len(body)))
         connection.endheaders(body[:10])
         stopping: list[Any] = []
-        node.until(lambda: (node.status().inference or 0) and node.status().inference.running == 1)  # type: ignore[union-attr]
+        node.until(lambda: [one.running for one in node.status().inference] == [1])
         stopper = threading.Thread(target=lambda: stopping.append(node.stop()))
         stopper.start()
         connection.send(body[10:])

@@ -286,8 +286,7 @@ def test_requests_are_counted(node: NodeProcess) -> None:
 
 def test_the_status_tells_where(node: NodeProcess) -> None:
     status = node.status()
-    assert status.inference is not None
-    assert status.inference.state == "serving"
+    assert [one.state for one in status.inference] == ["serving"]
     assert status.inference_url in node.log
 
 
@@ -299,10 +298,15 @@ def test_a_killed_process_is_replaced_on_the_same_port(node: NodeProcess) -> Non
     import signal
 
     before = node.status()
-    assert before.inference is not None
-    assert before.inference.pid is not None
-    os.kill(before.inference.pid, signal.SIGKILL)
-    node.until(lambda: (now := node.status().inference) and now.restarts > 0 and now.state == "serving")
+    (process,) = before.inference
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+
+    def again() -> bool:
+        (now,) = node.status().inference
+        return now.restarts > 0 and now.state == "serving"
+
+    node.until(again)
     assert node.status().inference_url == before.inference_url
     deadline = time.monotonic() + 10
     while ask(node, INFER, X).status != 200:

@@ -43,6 +43,8 @@ def problems(config: Config) -> Iterator[str]:
             f"models.{name}.stand_in: {problem}" for problem in _bad_stand_in(name, model, config.models)
         )
     yield from _bad_routes(config.functions)
+    if config.inference.workers < 1:
+        yield "inference: `workers` is at least 1"
     yield from _bad_names("tenants", config.tenants, NAME, "a-z 0-9 . _ -")
     for name, tenant in config.tenants.items():
         if tenant.concurrency < 1:

@@ -21,6 +21,7 @@ class Tenant(Section, frozen=True):
 class Inference(Section, frozen=True):
     """What one request to the inference ports may take."""
 
+    workers: int = 1
     request_body: Size = Size(64 << 20)
     body_stall_ms: float = 30_000.0
     concurrency: int = 1024

@@ -1,7 +1,8 @@
-"""The inference process: started where somebody may call it, told, watched, drained."""
+"""The inference processes: started where somebody may call them, told, watched, drained."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.errors import NodeError
@@ -21,54 +22,65 @@ if TYPE_CHECKING:
     from wasmind.telemetry.logs import Logger
 
 STARTS = 2
-"""If it dies so often before it ever serves, it keeps the node from starting."""
+"""One that dies so often before it ever serves keeps the node from starting."""
 
 
 class Inference:
-    """Serves the node's models by the Open Inference Protocol, in a process of its own."""
+    """Serves the node's models by the Open Inference Protocol, in processes of its own."""
 
     def __init__(
         self,
         node: Node,
+        count: int,
         state: StateDir,
         snapshot: Callable[[], Snapshot],
         manage: Callable[[ManageModel], Awaitable[Managed]],
         uses: Callable[[WantModel | Stats], None],
         logger: Logger,
     ) -> None:
-        """`snapshot` gives what it is told when it starts; `manage` loads and unloads models for it; `uses`
-        hears which models are used.
+        """`count` processes, started by `open` and `start`.
+
+        `snapshot` gives what they are told at first; `manage` loads and unloads models for them; `uses` hears
+        which models are used.
         """
         self._node = node
+        self._count = count
         self._state = state
         self._snapshot = snapshot
         self._manage = manage
         self._uses = uses
         self._logger = logger
         self._sockets: list[socket.socket] = []
-        self._edge: Edge | None = None
+        self._edges: tuple[Edge, ...] = ()
         self.rest_port: int | None = None
         """Where it serves REST; None while nobody may call."""
         self.grpc_port: int | None = None
 
     def open(self) -> None:
-        """Take its ports. Raises NodeError."""
-        if self._edge is not None:
+        """Take the ports. Raises NodeError."""
+        if self._edges:
             return
         node = self._node
-        for port in ("oip_rest", "oip_grpc"):
-            self._sockets += listen(node.host, getattr(node.ports, port), f"ports.{port} in [node]")
-        self.rest_port, self.grpc_port = (one.getsockname()[1] for one in self._sockets)
+        rest = listen(node.host, node.ports.oip_rest, "ports.oip_rest in [node]", self._count)
+        self._sockets += rest
+        grpc = listen(node.host, node.ports.oip_grpc, "ports.oip_grpc in [node]", self._count)
+        self._sockets += grpc
+        self.rest_port, self.grpc_port = rest[0].getsockname()[1], grpc[0].getsockname()[1]
+        self._edges = tuple(
+            self._edge(index, *pair) for index, pair in enumerate(zip(rest, grpc, strict=True))
+        )
+
+    def _edge(self, index: int, rest: socket.socket, grpc: socket.socket) -> Edge:
         start = Start(
-            index=0,
-            listen_fd=self._sockets[0].fileno(),
-            host=node.host,
+            index=index,
+            listen_fd=rest.fileno(),
+            grpc_fd=grpc.fileno(),
+            host=self._node.host,
             port=self.rest_port or 0,
-            grpc_fd=self._sockets[1].fileno(),
             state_dir=str(self._state.path),
             run_dir=str(self._state.run),
         )
-        self._edge = Edge(
+        return Edge(
             start,
             self._snapshot,
             _load_nothing,
@@ -80,74 +92,76 @@ class Inference:
         )
 
     async def start(self) -> None:
-        """Start it, if its ports were taken, and wait until it serves. Raises NodeError."""
-        edge = self._edge
-        if edge is None:
-            return
-        edge.run()
-        await edge.until(
-            lambda: edge.restarts >= STARTS or edge.refused or (edge.listening and edge.applied > 0),
-            START_SECONDS,
-        )
-        if not (edge.listening and edge.applied):
-            raise NodeError(
-                "the inference process does not start",
-                cause=edge.failure.explain() if edge.failure else f"it took longer than {START_SECONDS:g} s",
-                remedy="what it wrote above says more",
-            )
+        """Start the processes, if the ports were taken, and wait until they serve. Raises NodeError."""
+        for edge in self._edges:
+            edge.run()
+        await asyncio.gather(*map(_started, self._edges))
 
     async def apply(self, snapshot: Snapshot) -> None:
-        """Have it serve a newer snapshot; it is started if somebody may call now. Raises NodeError."""
-        edge = self._edge
-        if edge is None:
+        """Have them serve a newer snapshot; they are started if somebody may call now. Raises NodeError."""
+        if not self._edges:
             if snapshot.inference is not None:
                 self.open()
                 await self.start()
             return
-        edge.offer(snapshot)
-        await edge.has_applied(snapshot.generation, START_SECONDS)
-        if edge.failure:
-            raise edge.failure
+        for edge in self._edges:
+            edge.offer(snapshot)
+        await asyncio.gather(*(edge.has_applied(snapshot.generation, START_SECONDS) for edge in self._edges))
+        for edge in self._edges:
+            if edge.failure:
+                raise edge.failure
 
     def tell(self, message: ModelState) -> None:
-        """Send it a message."""
-        if self._edge is not None:
-            self._edge.send(message)
+        """Send all a message."""
+        for edge in self._edges:
+            edge.send(message)
 
     async def released(self, generation: int) -> None:
-        """Wait until no request of it runs on `generation` or an older one."""
-        if self._edge is not None:
-            await self._edge.has_released(generation)
+        """Wait until no request runs on `generation` or an older one."""
+        await asyncio.gather(*(edge.has_released(generation) for edge in self._edges))
 
     async def drain(self, seconds: float) -> None:
-        """Accept no more, let all finish, see it end."""
+        """Accept no more, let all finish, see them end."""
         while self._sockets:
             with self._sockets.pop() as listener:
                 deafen(listener)
-        if self._edge is not None:
-            await self._edge.drain(seconds)
+        await asyncio.gather(*(edge.drain(seconds) for edge in self._edges))
 
     def kill(self) -> None:
-        """End it now."""
-        if self._edge is not None:
-            self._edge.kill()
+        """End all now."""
+        for edge in self._edges:
+            edge.kill()
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why it does not serve, though it should."""
-        edge = self._edge
-        if edge is None or (edge.listening and not edge.failure):
-            return ()
-        return (edge.failure.explain() if edge.failure else "the inference process is starting",)
+        """Which do not serve, and why."""
+        return tuple(
+            edge.failure.explain() if edge.failure else f"the inference process {edge.index} is starting"
+            for edge in self._edges
+            if edge.failure or not edge.listening
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What it lacks on this machine."""
-        return self._edge.notes if self._edge is not None else ()
+        """What they lack on this machine."""
+        return tuple(dict.fromkeys(note for edge in self._edges for note in edge.notes))
 
-    def status(self) -> EdgeStatus | None:
-        """How it is; None while nobody may call."""
-        return self._edge.status() if self._edge is not None else None
+    def status(self) -> tuple[EdgeStatus, ...]:
+        """How each is; empty while nobody may call."""
+        return tuple(edge.status() for edge in self._edges)
+
+
+async def _started(edge: Edge) -> None:
+    await edge.until(
+        lambda: edge.restarts >= STARTS or edge.refused or (edge.listening and edge.applied > 0),
+        START_SECONDS,
+    )
+    if not (edge.listening and edge.applied):
+        raise NodeError(
+            f"the inference process {edge.index} does not start",
+            cause=edge.failure.explain() if edge.failure else f"it took longer than {START_SECONDS:g} s",
+            remedy="what it wrote above says more",
+        )
 
 
 async def _load_nothing(question: LoadModel) -> LoadedModel:

@@ -115,7 +115,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where models are served by the Open Inference Protocol; None where nobody may call."""
     inference_grpc: str | None = None
     """The same by gRPC: HOST:PORT."""
-    inference: EdgeStatus | None = None
+    inference: tuple[EdgeStatus, ...] = ()
     edges: tuple[EdgeStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()
     functions: tuple[FunctionStatus, ...] = ()

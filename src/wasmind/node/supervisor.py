@@ -103,6 +103,7 @@ class Supervisor:
         self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, self._fleet.heard, logger)
         self._inference = Inference(
             node,
+            self._config.inference.workers,
             state,
             self._inference_snapshot,
             lambda asked: manage(self._fleet, asked),
@@ -450,6 +451,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _fixed_settings(before: Config, after: Config) -> list[str]:
-    """The settings of [node] that differ and that a running node cannot change."""
+    """The settings that differ and that a running node cannot change."""
     names = ("workers", "host", "ports", "state", "tick_ms", "log", "log_level")
-    return [name for name in names if getattr(before.node, name) != getattr(after.node, name)]
+    found = [name for name in names if getattr(before.node, name) != getattr(after.node, name)]
+    return found + ["inference.workers"] * (before.inference.workers != after.inference.workers)
