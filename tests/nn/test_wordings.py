@@ -364,4 +364,5 @@ def test_every_row_of_openvino_is_met_by_a_case(tmp_path: Path) -> None:
 
 
 def test_every_framework_has_its_rows() -> None:
-    assert {name for name, rows in FRAMEWORKS.items() if len(rows) > 5} == set(FRAMEWORKS)
+    assert {name for name, rows in FRAMEWORKS.items() if len(rows) > 5} == set(FRAMEWORKS) - {"Any framework"}
+    assert "out of memory" in str(explain("std::bad_alloc"))

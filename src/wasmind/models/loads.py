@@ -31,7 +31,7 @@ BROUGHT = "(bytes)"
 FILES = {
     Encoding.ONNX: ("model.onnx",),
     Encoding.OPENVINO: ("model.xml", "model.bin"),
-    Encoding.TENSORFLOW: ("model.pb",),
+    Encoding.TENSORFLOW: ("saved_model.pb",),
     Encoding.PYTORCH: ("model.pt",),
     Encoding.TENSORFLOWLITE: ("model.tflite",),
     Encoding.GGML: ("model.gguf",),

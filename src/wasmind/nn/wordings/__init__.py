@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wasmind.nn.wordings import onnx, openvino, pytorch, tensorflow, tflite
+from wasmind.nn.wordings import common, onnx, openvino, pytorch, tensorflow, tflite
 from wasmind.nn.wordings.row import Row
 
 FRAMEWORKS: dict[str, tuple[Row, ...]] = {
@@ -11,6 +11,7 @@ FRAMEWORKS: dict[str, tuple[Row, ...]] = {
     "LiteRT": tflite.ROWS,
     "PyTorch": pytorch.ROWS,
     "TensorFlow": tensorflow.ROWS,
+    "Any framework": common.ROWS,
 }
 TABLE: tuple[Row, ...] = tuple(row for rows in FRAMEWORKS.values() for row in rows)
 """All rows; the first that fits explains."""

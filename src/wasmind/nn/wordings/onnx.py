@@ -69,11 +69,6 @@ ROWS: tuple[Row, ...] = (
         LESS,
     ),
     row(
-        r"(?i)bad[_ ]alloc|out of memory|Cannot allocate memory",
-        "the model's process is out of memory",
-        LESS,
-    ),
-    row(
         r"SafeIntOnOverflow|Integer overflow|Tensor shape\.Size\(\) must be >= 0",
         "a size computed inside the model is impossible (negative, or too large to count)",
         "check inputs that the model reads sizes from",
