@@ -95,23 +95,18 @@ class OpenVinoModel:
 
     def execution(self) -> OpenVinoExecution:
         """A new execution of it."""
-        return OpenVinoExecution(self._compiled.create_infer_request(), self.signature)
+        return OpenVinoExecution(self._compiled, self.signature)
 
 
 class OpenVinoExecution:
     """One request, whose tensors stay bound to the same arrays for as long as these come again."""
 
-    def __init__(self, request: ov.InferRequest, signature: Signature) -> None:
-        self._request = request
+    def __init__(self, compiled: ov.CompiledModel, signature: Signature) -> None:
+        self._compiled = compiled
         self._input_types = [spec.type for spec in signature.inputs]
         self._output_types = [spec.type for spec in signature.outputs]
-        self._own = [request.get_output_tensor(index) for index in range(len(signature.outputs))]
         self._fixed = [None not in (spec.dims or (None,)) for spec in signature.outputs]
-        self._bound_inputs: list[Array | None] = [None] * len(signature.inputs)
-        self._bound_outputs: list[Array | None] = [None] * len(signature.outputs)
-        self._all_inputs: Sequence[Array] | None = None
-        self._all_places: Sequence[Array | None] | None = None
-        self._remembers = bool(request.query_state())
+        self._begin()
 
     def run(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> Sequence[Array]:
         """Run once, on this thread."""
@@ -124,7 +119,7 @@ class OpenVinoExecution:
             self._request.start_async()
             self._request.wait()
         except Exception:
-            self._all_inputs = self._all_places = None
+            self._begin()  # what a failed run leaves in its request is not known
             raise
         return [self._output(index, place) for index, place in enumerate(places)]
 
@@ -132,6 +127,15 @@ class OpenVinoExecution:
         """End the run under way: OpenVINO looks between two nodes, but not inside a loop."""
         self._request.cancel()
         return True
+
+    def _begin(self) -> None:
+        self._request = self._compiled.create_infer_request()
+        self._own = [self._request.get_output_tensor(index) for index in range(len(self._output_types))]
+        self._bound_inputs: list[Array | None] = [None] * len(self._input_types)
+        self._bound_outputs: list[Array | None] = [None] * len(self._output_types)
+        self._all_inputs: Sequence[Array] | None = None
+        self._all_places: Sequence[Array | None] | None = None
+        self._remembers = bool(self._request.query_state())
 
     def _bind(self, inputs: Sequence[Array], places: Sequence[Array | None]) -> None:
         for index, array in enumerate(inputs):
