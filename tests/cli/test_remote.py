@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from support.oip_server import oip_server
-from wasmind.cli.inspect import describe, try_out
+from wasmind.catalog.card import CardTensor
+from wasmind.cli.inspect import describe
+from wasmind.cli.trial import Given, try_out
 from wasmind.config import KServe, Model
 from wasmind.errors import ModelUnavailable
 
@@ -15,10 +17,10 @@ from wasmind.errors import ModelUnavailable
 async def test_a_model_elsewhere_is_described_and_tried(tmp_path: Path) -> None:
     with oip_server() as server:
         settings = Model(kserve=KServe(url=server.url, model="linear"))
-        found = await describe("m", settings, tmp_path)
-        assert found["inputs"] == [{"name": "x", "tensor": "f32 [1,4]"}]
-        assert (found["runtime"], found["files"]) == ("kserve", [server.url])
-        tried = await try_out("m", settings, None, None, 3)
+        card, files = await describe("m", settings, tmp_path)
+        assert card.inputs == (CardTensor(name="x", tensor="f32 [1,4]"),)
+        assert (card.runtime, files) == ("kserve", [server.url])
+        tried = await try_out("m", settings, tmp_path, Given(), 3)
         assert tried["outputs"][0]["tensor"] == "f32 [1,4]"
         assert tried["runtime"] == "kserve"
         assert server.counts()["linear"] >= 4
