@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,15 @@ def test_a_reload_opens_the_ports_when_somebody_may_call(tmp_path: Path) -> None
         node.configure(DEV)
         node.reload()
         assert ask(node, INFER, X, token=None).status == 200
+
+
+def test_in_dev_mode_a_port_that_is_taken_is_no_obstacle(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(write(tmp_path, DEV.replace("oip_rest = 0", f"oip_rest = {port}"))) as node:
+            assert not where(node).endswith(f":{port}")
+            assert ask(node, INFER, X, token=None).status == 200
+            assert "another port is used for inference" in node.log
 
 
 def test_several_processes_share_the_ports(tmp_path: Path) -> None:

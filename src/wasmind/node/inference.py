@@ -60,15 +60,23 @@ class Inference:
         """Take the ports. Raises NodeError."""
         if self._edges:
             return
-        node = self._node
-        rest = listen(node.host, node.ports.oip_rest, "ports.oip_rest in [node]", self._count)
-        self._sockets += rest
-        grpc = listen(node.host, node.ports.oip_grpc, "ports.oip_grpc in [node]", self._count)
-        self._sockets += grpc
+        rest, grpc = self._listen("oip_rest"), self._listen("oip_grpc")
+        self._sockets += [*rest, *grpc]
         self.rest_port, self.grpc_port = rest[0].getsockname()[1], grpc[0].getsockname()[1]
         self._edges = tuple(
             self._edge(index, *pair) for index, pair in enumerate(zip(rest, grpc, strict=True))
         )
+
+    def _listen(self, name: str) -> list[socket.socket]:
+        """In dev mode any port will do where the usual one is taken: nobody is known to call it yet."""
+        node, setting = self._node, f"ports.{name} in [node]"
+        try:
+            return listen(node.host, getattr(node.ports, name), setting, self._count)
+        except NodeError as error:
+            if not node.dev:
+                raise
+            self._logger.warning("another port is used for inference", **error.as_dict())
+            return listen(node.host, 0, setting, self._count)
 
     def _edge(self, index: int, rest: socket.socket, grpc: socket.socket) -> Edge:
         start = Start(
