@@ -8,6 +8,7 @@ tells.
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401 - zipfile asks for it when no more modules can be read
 import zipfile
 from typing import TYPE_CHECKING, Any
 
