@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import select
 import socket
 import statistics
 import tempfile
 import time
+import timeit
+from functools import partial
 from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in a worker: it would start a thread
@@ -30,9 +33,12 @@ from onnx import TensorProto, helper
 
 from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.files import files_of
+from wasmind.demo.prepare import prepare
 from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.worker.spawn import listen, spawn
 from wasmind.worker.spec import WorkerSpec
+
+SECONDS_A_ROUND = 0.25
 
 
 def tiny(path: Path) -> tuple[int, ...]:
@@ -42,26 +48,40 @@ def tiny(path: Path) -> tuple[int, ...]:
     return (1, 4)
 
 
-def image(path: Path) -> tuple[int, ...]:
-    """Convolutions over [1,3,224,224] that take about 10 ms: 600 KB in, 4 KB out."""
+def lasting(path: Path, target_ms: float) -> tuple[int, ...]:
+    """Matrix products, one after the other, as many as take about so long; 64 KB in and out."""
     random = np.random.default_rng(0)
-    nodes, weights, channels, last = [], [], 3, "x"
-    for index, wide in enumerate((32, 64, 96, 128, 128)):
-        kernel = (random.standard_normal((wide, channels, 3, 3)) * 0.05).astype(np.float32)
-        weights.append(onnx.numpy_helper.from_array(kernel, f"w{index}"))
-        nodes.append(
-            helper.make_node("Conv", [last, f"w{index}"], [f"c{index}"], strides=[2, 2], pads=[1, 1, 1, 1])
-        )
-        nodes.append(helper.make_node("Relu", [f"c{index}"], [f"r{index}"]))
-        channels, last = wide, f"r{index}"
-    nodes.append(helper.make_node("GlobalAveragePool", [last], ["p"]))
-    nodes.append(helper.make_node("Flatten", ["p"], ["f"]))
-    weights.append(
-        onnx.numpy_helper.from_array(random.standard_normal((channels, 1000)).astype(np.float32), "wf")
+    weights = onnx.numpy_helper.from_array(
+        (random.standard_normal((256, 256)) * 0.06).astype(np.float32), "w"
     )
-    nodes.append(helper.make_node("MatMul", ["f", "wf"], ["y"]))
-    _save(path, nodes, weights, (1, 3, 224, 224), (1, 1000))
-    return (1, 3, 224, 224)
+
+    def build(layers: int) -> None:
+        names = ["x", *(f"h{at}" for at in range(1, layers)), "y"]
+        nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+        _save(path, nodes, [weights], (64, 256), (64, 256))
+
+    layers = 8
+    for _ in range(3):  # the longer the model, the better the guess
+        build(layers)
+        session = directly(path)
+        feed = {"x": np.zeros((64, 256), np.float32)}
+        took = min(timeit.repeat(lambda: session.run(None, feed), number=1, repeat=20)) * 1e3  # noqa: B023
+        layers = max(1, round(layers * target_ms / took))
+    build(layers)
+    return (64, 256)
+
+
+def classifier(path: Path) -> tuple[int, ...]:
+    """EfficientNet-Lite0 as the demo has it: 150 KB of pixels in, 4 KB out."""
+    path.write_bytes(prepare(path.parent / "demo").model.read_bytes())
+    return (1, 224, 224, 3)
+
+
+def directly(path: Path) -> onnxruntime.InferenceSession:
+    """The model in this process, set as in a worker."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _save(path: Path, nodes: list, weights: list, given: tuple[int, ...], taken: tuple[int, ...]) -> None:
@@ -75,6 +95,13 @@ def _save(path: Path, nodes: list, weights: list, given: tuple[int, ...], taken:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     onnx.save(model, path)
+
+
+def run_once(session: onnxruntime.InferenceSession, shape: tuple[int, ...]) -> None:
+    """One inference on zeros."""
+    given = session.get_inputs()[0]
+    dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
+    session.run(None, {given.name: np.zeros(shape, dtype)})
 
 
 class Echo(asyncio.Protocol):
@@ -114,10 +141,12 @@ def echo_process() -> socket.socket:
 
 
 async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, calls: int) -> None:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # as in a worker
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    value = np.random.default_rng(1).random(shape, dtype=np.float32)
+    session = directly(path)
+    given, taken = session.get_inputs()[0], session.get_outputs()[0]
+    pixels = given.type == "tensor(uint8)"
+    random = np.random.default_rng(1)
+    value = random.integers(0, 256, shape, np.uint8) if pixels else random.random(shape, dtype=np.float32)
+    kind = TensorType.U8 if pixels else TensorType.F32
     address = path.with_suffix(".sock")
     listener = listen(address)
     spec = WorkerSpec(name=path.stem, files=files_of(path), encoding="onnx", runtime="onnx")
@@ -131,14 +160,14 @@ async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, c
     async def through_worker() -> bytes:
         lease = backend.lease(len(data))
         lease.view[:] = data  # as a guest's set_input does
-        outputs = await backend.infer((Tensor(TensorType.F32, shape, lease.view),), loop.time() + 60, "bench")
+        outputs = await backend.infer((Tensor(kind, shape, lease.view),), loop.time() + 60, "bench")
         result = bytes(outputs.tensors[0].data)  # as its get_output does
         outputs.release()
         lease.release()
         return result
 
     async def in_process() -> bytes:
-        return session.run(["y"], {"x": value})[0].tobytes()
+        return session.run([taken.name], {given.name: value})[0].tobytes()
 
     assert await through_worker() == await in_process()
     ways = {"in process": in_process, "through the worker": through_worker, "echo": echo.call}
@@ -154,7 +183,7 @@ async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, c
     await backend.close()
     await worker.stop()
     listener.close()
-    print(f"\n{path.stem}: f32 {list(shape)}, {rounds} rounds of {calls} calls; microseconds")
+    print(f"\n{path.stem}: {kind.name.lower()} {list(shape)}, {rounds} rounds of {calls} calls; microseconds")
     for name, found in medians.items():
         print(f"  {name:<20} median {statistics.median(found):10.1f}   quietest round {min(found):10.1f}")
     alone, isolated = medians["in process"], medians["through the worker"]
@@ -169,9 +198,15 @@ async def main(rounds: int, calls: int) -> None:
     sock = echo_process()
     _, echo = await asyncio.get_running_loop().create_unix_connection(Echo, sock=sock)
     with tempfile.TemporaryDirectory() as directory:
-        for make, count in ((tiny, calls), (image, max(5, calls // 20))):
-            path = Path(directory) / f"{make.__name__}.onnx"
-            await measure(path, make(path), echo, rounds, count)
+        kinds = {"tiny": tiny, "classifier": classifier}
+        for target_ms in (0.1, 1, 10, 100):
+            kinds[f"{target_ms} ms"] = partial(lasting, target_ms=target_ms)
+        for name, make in kinds.items():
+            path = Path(directory) / f"{name}.onnx"
+            shape = make(path)
+            once = min(timeit.repeat(partial(run_once, directly(path), shape), number=1, repeat=5))
+            count = max(3, min(calls, round(SECONDS_A_ROUND / once)))
+            await measure(path, shape, echo, rounds, count)
 
 
 if __name__ == "__main__":
