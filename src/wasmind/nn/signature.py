@@ -12,7 +12,7 @@ Dim: TypeAlias = int | str | None
 """A dimension: fixed, symbolic (the same name means the same size), or unknown."""
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output."""
 
     name: str
@@ -26,7 +26,7 @@ class TensorSpec(msgspec.Struct, frozen=True):
         return f"{self.type} of any shape" if self.dims is None else describe(self.type, self.dims)
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     """All inputs and outputs of a model; a position in the tuple is the index of wasi-nn's core ABI."""
 
     inputs: tuple[TensorSpec, ...]
