@@ -44,20 +44,14 @@ Every command takes `--help`. `--json` prints one JSON document instead of table
 
 
 def errors() -> str:
-    """The page of all errors."""
+    """The page of all errors. Runtimes have none of their own, and set up a process to be theirs alone."""
     for module in walk_packages(wasmind.__path__, "wasmind."):
-        if not module.name.endswith("__main__"):
-            _import(module.name)
+        if not module.name.endswith("__main__") and not module.name.startswith(_RUNTIMES):
+            import_module(module.name)
     return ERRORS + "".join(f"| {' | '.join(_row(kind))} |\n" for kind in _tree(WasmindError))
 
 
-def _import(name: str) -> None:
-    """Import a module; one whose framework is not installed has no errors of its own."""
-    try:
-        import_module(name)
-    except ModuleNotFoundError as error:
-        if not name.startswith("wasmind.worker.runtimes.") or (error.name or "").startswith("wasmind"):
-            raise
+_RUNTIMES = ("wasmind.worker.runtimes.", "wasmind.worker.conversions.")
 
 
 FRAMEWORK_ERRORS = """\
