@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from typing import TYPE_CHECKING, TypeVar
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -16,15 +17,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Value = TypeVar("Value")
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+_making = threading.Lock()
 
 
 def read(path: Path, kind: type[Value]) -> Value | None:
     """The value in `path`; None when there is none, or none of this kind (an older version wrote it)."""
     try:
-        found: Value = msgspec.msgpack.decode(path.read_bytes(), type=kind)
+        found: Value = _decoder(kind).decode(path.read_bytes())
     except (OSError, msgspec.MsgspecError, ValueError):
         return None
     return found
+
+
+def _decoder(kind: type[Value]) -> msgspec.msgpack.Decoder[Value]:
+    """One for each kind, made by one thread at a time: msgspec is not safe where several make one at once."""
+    with _making:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.msgpack.Decoder(kind)
+        return _decoders[kind]
 
 
 def write(path: Path, value: object) -> None:

@@ -130,7 +130,7 @@ def check_imports(plan: Plan, offered: Sequence[WitInterface]) -> None:
 def load_built(record: Path) -> Built | None:
     """A component as it was built; None if there is none at this path, or it is damaged."""
     try:
-        built = msgspec.msgpack.decode(record.read_bytes(), type=Built, dec_hook=_path)
+        built = _built.decode(record.read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
     artifacts = tuple(
@@ -143,6 +143,12 @@ def load_built(record: Path) -> Built | None:
 
 def _path(kind: type, value: object) -> Path:
     return Path(str(value))
+
+
+# Made once: msgspec crashes where several threads make decoders of one recursive type at the same time.
+_built = msgspec.msgpack.Decoder(Built, dec_hook=_path)
+_prepared = msgspec.msgpack.Decoder(Prepared)
+_refused = msgspec.msgpack.Decoder(Refused)
 
 
 def _read(wasm: bytes | Path, limits: CompileLimits) -> bytes:
@@ -185,9 +191,9 @@ def prepare_apart(data: bytes, limits: CompileLimits, form: Form | None) -> Prep
         answer.seek(0)
         said = answer.read()
     if done.returncode == 0:
-        return msgspec.msgpack.decode(said, type=Prepared)
+        return _prepared.decode(said)
     if done.returncode == 1 and said:
-        raise msgspec.msgpack.decode(said, type=Refused).error()
+        raise _refused.decode(said).error()
     if done.returncode < 0:
         raise ProgramTooLarge("reading the component took too much time or memory")
     text = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]

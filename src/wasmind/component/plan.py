@@ -229,7 +229,10 @@ def encode(plan: Plan) -> bytes:
 def decode(data: bytes) -> Plan | None:
     """A stored plan; None if it is not one of this format, and must be made anew."""
     try:
-        plan = msgspec.msgpack.decode(data, type=Plan)
+        plan = _decoder.decode(data)
     except msgspec.DecodeError:
         return None
     return plan if plan.format == FORMAT else None
+
+
+_decoder = msgspec.msgpack.Decoder(Plan)

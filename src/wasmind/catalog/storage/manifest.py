@@ -59,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if len(data) > MAX_BYTES:
             raise _refused(where, f"it is larger than {MAX_BYTES} bytes")
         try:
-            manifest = msgspec.json.decode(data, type=cls)
+            manifest = _decoder.decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _refused(where, str(error)) from error
         manifest.check(where)
@@ -92,6 +92,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise _refused(where, f"{before!r} stands for two things")
         if names != sorted(names):
             raise _refused(where, "its files are not in the order of their names")
+
+
+_decoder = msgspec.json.Decoder(Manifest)  # made once: several threads read manifests
 
 
 def is_plain(name: str) -> bool:

@@ -51,6 +51,9 @@ class _Artifact(msgspec.Struct, frozen=True):
     layers: list[_Layer]
 
 
+_artifacts = msgspec.json.Decoder(_Artifact)  # made once: several threads read them
+
+
 class OciPlace:
     """An artifact: `oci://HOST/REPOSITORY:TAG`, or `…@sha256:…`, which says exactly which."""
 
@@ -79,7 +82,7 @@ class OciPlace:
         if len(data) > manifests.MAX_BYTES:
             raise ModelLoadFailed(f"the manifest of {self._uri} is larger than {manifests.MAX_BYTES} bytes")
         try:
-            found = msgspec.json.decode(data, type=_Artifact)
+            found = _artifacts.decode(data)
             files = [
                 StoredFile(
                     name=layer.annotations.get(_TITLE, ""),
