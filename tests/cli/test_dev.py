@@ -19,7 +19,7 @@ import structlog
 
 from support.commands import wasmind
 from wasmind import config
-from wasmind.cli.dev import Project, _counts
+from wasmind.cli.watching import Project, _counts
 
 CONFIG = """
 [functions.hello]

@@ -32,7 +32,7 @@ def test_one_that_does_not_read_the_encoding_names_one_that_does() -> None:
 
 def test_an_encoding_that_none_reads_says_what_else_would_do() -> None:
     with pytest.raises(InvalidEncoding) as caught:
-        framework("onnx", "pytorch")
+        framework("onnx", "caffe")
     assert "convert" in (caught.value.remedy or "")
 
 
