@@ -8,6 +8,8 @@ import pytest
 
 from support.commands import wasmind
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 [functions.good]
 source = "good.c"

@@ -165,6 +165,8 @@ BY_KSERVE = """
 import json, sys
 from kserve import ApiClient, models
 
+pytestmark = pytest.mark.slow
+
 class Answer:
     def __init__(self, data): self.data = data
 

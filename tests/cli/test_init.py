@@ -28,6 +28,7 @@ def test_python_is_the_default(tmp_path: Path) -> None:
     assert wasmind("init", "other", "--lang", "cobol", cwd=tmp_path).code == 2
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "My Net.onnx").write_bytes(onnx_models.linear())
     done = wasmind("init", "own", "--lang", "c", "--model", "My Net.onnx", cwd=tmp_path)
@@ -38,6 +39,7 @@ def test_a_model_of_ones_own_is_looked_at(tmp_path: Path) -> None:
     assert "../My Net.onnx" in (tmp_path / "own" / "wasmind.toml").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_that_no_template_is_for(tmp_path: Path) -> None:
     two = onnx_models.model(
         [onnx_models.node("Add", ["a", "b"], ["y"])],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.commands import wasmind
 from support.nodes import CONFIG, prepare, running
 
@@ -55,6 +57,7 @@ def test_without_a_node_the_commands_say_so(tmp_path: Path) -> None:
         assert "wasmind serve" in ended.err
 
 
+@pytest.mark.slow
 def test_options_of_serve_go_before_the_file_and_stop_waits_for_the_end(tmp_path: Path) -> None:
     config = CONFIG.replace("ports = { functions = 0, api = 0 }", "ports = { functions = 1, api = 1 }")
     with running(tmp_path, config, "--port", "0", "--api-port", "0", "--dev", "--json") as node:

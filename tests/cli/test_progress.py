@@ -9,10 +9,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.nodes import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 
 def test_on_a_terminal_a_bar_shows_what_is_waited_for(tmp_path: Path) -> None:

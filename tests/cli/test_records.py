@@ -58,6 +58,7 @@ def test_a_model_is_tried_on_random_input(models: Path) -> None:
     assert 0 < found["latency_ms"]["best"] <= found["latency_ms"]["p50"] <= found["latency_ms"]["worst"]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_model_is_told(models: Path) -> None:
     both = wasmind("models", "test", "linear", "--text", "x", "--image", "y", cwd=models)
     assert "give one of --npz, --image and --text" in both.err

@@ -60,6 +60,7 @@ def test_a_model_of_the_configuration_answers(site: Path) -> None:
     assert (ended.code, ended.out) == (0, "1 1 1 3 \n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["onnx::{0}", "digits:onnx:cpu:{0}/model.onnx"])
 def test_models_are_preloaded_as_by_other_hosts(site: Path, tmp_path: Path, spec: str) -> None:
     directory = tmp_path / "digits"
@@ -128,6 +129,7 @@ def test_an_interrupt_ends_it(echo: Path) -> None:
         assert process.wait(20) == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "options", "code", "said"),
     [
@@ -148,6 +150,7 @@ def test_programs_that_fail_say_why(
     assert "error: " in ended.err
 
 
+@pytest.mark.slow
 def test_what_is_no_program_and_what_is_no_model_is_refused(site: Path) -> None:
     assert wasmind("run", "linear.onnx", cwd=site).code == 3
     assert wasmind("run", "gone.wasm", cwd=site).code == 3
@@ -173,6 +176,7 @@ def test_a_component_is_run_as_a_command(component: Path, tmp_path: Path) -> Non
     assert (ended.code, ended.out) == (0, "ok A=1: input")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "code"), [("err", 1), ("exit", 0), ("exit9", 9), ("trap", 134)])
 def test_a_components_end(component: Path, tmp_path: Path, mode: str, code: int) -> None:
     assert wasmind("run", component, mode, cwd=tmp_path).code == code

@@ -23,6 +23,8 @@ from wasmind.demo.languages import Variant
 from wasmind.demo.screen import Steps
 from wasmind.errors import NodeError
 
+pytestmark = pytest.mark.slow
+
 DEMO = [sys.executable, "-m", "wasmind", "demo", "--port", "0", "--api-port", "0", "--seconds", "0.3"]
 COMMAND = [*DEMO, "--lang", "c"]
 

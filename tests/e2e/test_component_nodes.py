@@ -60,6 +60,7 @@ def test_a_component_with_a_model(tmp_path: Path) -> None:
         node.until(lambda: 'function="think"' in node.api("/metrics").text)
 
 
+@pytest.mark.slow
 def test_a_reload_replaces_a_component_and_loses_no_request(tmp_path: Path) -> None:
     with running(files(tmp_path), CONFIG) as node:
         answers: list[tuple[int, bytes]] = []
@@ -86,6 +87,7 @@ def test_a_reload_replaces_a_component_and_loses_no_request(tmp_path: Path) -> N
     assert answers.index((201, b"hello")) > 5
 
 
+@pytest.mark.slow
 def test_a_component_that_cannot_serve_is_refused_at_once(tmp_path: Path) -> None:
     (files(tmp_path) / "hello.wasm").write_bytes(parse("(component)"))
     node = NodeProcess(tmp_path)
@@ -94,6 +96,7 @@ def test_a_component_that_cannot_serve_is_refused_at_once(tmp_path: Path) -> Non
     assert "wasi:http/incoming-handler" in node.log
 
 
+@pytest.mark.slow
 def test_components_are_compiled_ahead(tmp_path: Path) -> None:
     found = {each["name"]: each for each in wasmind("compile", "--json", cwd=files(tmp_path)).json}
     assert {each["kind"] for each in found.values()} == {"wasi-http"}

@@ -19,6 +19,8 @@ from wasmind.node.messages import ModelEntry, ModelState, decode_to_edge, encode
 from wasmind.node.plan import ModelPlan, RemoteSpec
 from wasmind.node.remote import RemoteModel
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "3 5 7 9 \n"
 SPEC = (TensorSpec("x", TensorType.F32, (1, 4)),)
 

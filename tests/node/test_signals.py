@@ -16,6 +16,8 @@ from support.nodes import CONFIG, NodeProcess, alive, await_end, children, prepa
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_service_manager_hears_of_the_whole_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

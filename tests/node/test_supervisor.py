@@ -225,6 +225,7 @@ def test_a_stop_finishes_what_runs_and_leaves_nothing_behind(tmp_path: Path) -> 
             ask(node.state, "status")
 
 
+@pytest.mark.slow
 def test_the_drain_deadline_cuts_what_does_not_end(tmp_path: Path) -> None:
     with running(tmp_path, CONFIG.replace("drain_ms = 5000", "drain_ms = 300")) as node:
         with node.open("/http/drip?400") as slow:
@@ -236,6 +237,7 @@ def test_the_drain_deadline_cuts_what_does_not_end(tmp_path: Path) -> None:
         assert "requests were cut at the drain deadline" in node.log
 
 
+@pytest.mark.slow
 def test_when_the_supervisor_is_killed_its_processes_end_and_the_next_node_cleans_up(tmp_path: Path) -> None:
     with running(tmp_path) as node:
         processes = processes_of(node.status()) + children(node.process.pid, "wasmind.control")

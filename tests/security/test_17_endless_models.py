@@ -78,6 +78,7 @@ async def test_beside_it_another_instance_answers_at_once(tmp_path: Path) -> Non
         await made.settled()
 
 
+@pytest.mark.slow
 async def test_a_load_that_does_not_end_is_killed(tmp_path: Path) -> None:
     """Without inputs the whole loop is a constant; folding or warming up, the clock ends it."""
     path = tmp_path / "endless.onnx"

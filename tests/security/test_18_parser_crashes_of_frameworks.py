@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SEEDS = {
     "tflite": ("tensorflowlite", "m.tflite", tflite_models.linear(-1)),
     "openvino": ("tensorflowlite", "m.tflite", tflite_models.linear()),

@@ -16,6 +16,8 @@ from support.workers import served
 if TYPE_CHECKING:
     from support.workers import Served
 
+pytestmark = pytest.mark.slow
+
 SIDE = 256
 
 

@@ -7,6 +7,8 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.edges import edge, function, snapshot
 from support.http import ask, connected, head
 from wasmind.config import Limits, Size
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from support.edges import EdgeProcess
     from wasmind.node.messages import Snapshot
+
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 HOUR = Limits(cpu_ms=10_000, wall_ms=3_600_000, request_body=Size(1 << 40))

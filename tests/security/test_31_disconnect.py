@@ -16,6 +16,8 @@ from wasmind.node.messages import ModelEntry
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 LONG = Limits(cpu_ms=30_000, wall_ms=60_000, concurrency=1)
 
 DOING = {

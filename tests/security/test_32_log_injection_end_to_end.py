@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.edges import edge, function, snapshot
 from support.http import ask, connected
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_guest_cannot_forge_records_nor_flood(tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.nodes import kill, running
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_crash_loop_ends_in_quarantine_and_a_reload_revives(tmp_path: Path) -> None:

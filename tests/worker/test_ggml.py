@@ -240,6 +240,7 @@ async def test_more_than_there_are_places_wait(tmp_path: Path) -> None:
         await made.settled()
 
 
+@pytest.mark.slow
 async def test_one_that_waits_for_a_place_may_give_up(tmp_path: Path) -> None:
     limits = Generation(at_once=1)
     async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, generation=limits) as made:
