@@ -52,7 +52,7 @@ slow: $(VENV)/.frameworks
 
 # Other inference servers, each in an environment of its own; one that cannot be had here is left out, with a reason.
 peers: $(VENV)/.dev
-	$(BIN)/python tests/support/peers.py
+	@PYTHONPATH=tests $(BIN)/python -m support.peers
 	$(BIN)/python -m pytest -m peers $(ARGS)
 
 bench: $(VENV)/.dev

@@ -1,6 +1,6 @@
 """Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models.
 
-As a program it makes the environments: `python tests/support/peers.py`.
+As a program it makes the environments: `python -m support.peers`, with `tests` in PYTHONPATH.
 """
 
 from __future__ import annotations
