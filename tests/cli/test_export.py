@@ -165,7 +165,6 @@ BY_KSERVE = """
 import json, sys
 from kserve import ApiClient, models
 
-pytestmark = pytest.mark.slow
 
 class Answer:
     def __init__(self, data): self.data = data

@@ -81,7 +81,7 @@ def settings(path: Path, runtime: str = "tensorflow") -> dict[str, Any]:
 
 
 async def test_results_are_those_of_the_framework_called_directly(models: Path, tmp_path: Path) -> None:
-    """To a unit in the last place."""
+    """To a few units in the last place: threads sum in an order of their own."""
     direct = np.load(models / "two.npz")
     async with served(models / "two", tmp_path, **settings(models / "two")) as made:
         assert made.ready.signature.inputs == (
@@ -89,7 +89,7 @@ async def test_results_are_those_of_the_framework_called_directly(models: Path, 
             TensorSpec("x", TensorType.F32, (None, 4)),
         )
         best, scores = await made.infer(np.float32(0.5).reshape(()), direct["x"])
-        assert np.allclose(scores, direct["scores"], rtol=2e-7, atol=0)
+        assert np.allclose(scores, direct["scores"], rtol=1e-6, atol=0)
         assert best.tobytes() == direct["best"].tobytes()
 
 
