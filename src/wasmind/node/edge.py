@@ -98,6 +98,11 @@ class Edge:
         return self.start_message.index
 
     @property
+    def title(self) -> str:
+        """What it is called to people."""
+        return f"{self._kind} {self.index}"
+
+    @property
     def refused(self) -> bool:
         """Whether it runs, and did not take its newest configuration."""
         return self._channel is not None and self.failure is not None
@@ -115,7 +120,7 @@ class Edge:
             if self._draining.is_set():
                 break
             self.restarts += 1
-            self.failure = NodeError(f"the {self._kind} {self.index} died", cause=words)
+            self.failure = NodeError(f"the {self.title} died", cause=words)
             delay = self._backoff.died()
             self._logger.error(f"{self._kind} died", how=words, restart_in_seconds=round(delay, 2))
             await self._notify()

@@ -1,13 +1,13 @@
-"""The inference processes: started where somebody may call them, told, watched, drained."""
+"""The inference processes: they listen where models are called from outside, if anybody may."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from wasmind.errors import NodeError
-from wasmind.node.edge import START_SECONDS, Edge
-from wasmind.node.listen import deafen, listen
+from wasmind.node.edge import Edge
+from wasmind.node.group import Group
+from wasmind.node.listen import listen
 from wasmind.node.messages import LoadedModel, LoadModel, Start
 from wasmind.node.words import Failure
 
@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from wasmind.config import Node
-    from wasmind.node.messages import Managed, ManageModel, ModelState, Snapshot, Stats, WantModel
+    from wasmind.node.messages import Managed, ManageModel, Snapshot, Stats, WantModel
     from wasmind.node.state import StateDir
-    from wasmind.node.status import EdgeStatus
     from wasmind.telemetry.logs import Logger
-
-STARTS = 2
-"""One that dies so often before it ever serves keeps the node from starting."""
 
 
 class Inference:
@@ -38,7 +34,7 @@ class Inference:
         uses: Callable[[WantModel | Stats], None],
         logger: Logger,
     ) -> None:
-        """`count` processes, started by `open` and `start`.
+        """`count` processes, there from `open` on.
 
         `snapshot` gives what they are told at first; `manage` loads and unloads models for them; `uses` hears
         which models are used.
@@ -50,22 +46,19 @@ class Inference:
         self._manage = manage
         self._uses = uses
         self._logger = logger
-        self._sockets: list[socket.socket] = []
-        self._edges: tuple[Edge, ...] = ()
+        self.group = Group("what it wrote above says more")
         self.rest_port: int | None = None
         """Where it serves REST; None while nobody may call."""
         self.grpc_port: int | None = None
 
     def open(self) -> None:
         """Take the ports. Raises NodeError."""
-        if self._edges:
+        if self.group:
             return
         rest, grpc = self._listen("oip_rest"), self._listen("oip_grpc")
-        self._sockets += [*rest, *grpc]
         self.rest_port, self.grpc_port = rest[0].getsockname()[1], grpc[0].getsockname()[1]
-        self._edges = tuple(
-            self._edge(index, *pair) for index, pair in enumerate(zip(rest, grpc, strict=True))
-        )
+        pairs = enumerate(zip(rest, grpc, strict=True))
+        self.group.enlist((self._edge(index, *pair) for index, pair in pairs), [*rest, *grpc])
 
     def _listen(self, name: str) -> list[socket.socket]:
         """In dev mode any port will do where the usual one is taken: nobody is known to call it yet."""
@@ -99,77 +92,13 @@ class Inference:
             manage=self._manage,
         )
 
-    async def start(self) -> None:
-        """Start the processes, if the ports were taken, and wait until they serve. Raises NodeError."""
-        for edge in self._edges:
-            edge.run()
-        await asyncio.gather(*map(_started, self._edges))
-
     async def apply(self, snapshot: Snapshot) -> None:
         """Have them serve a newer snapshot; they are started if somebody may call now. Raises NodeError."""
-        if not self._edges:
-            if snapshot.inference is not None:
-                self.open()
-                await self.start()
-            return
-        for edge in self._edges:
-            edge.offer(snapshot)
-        await asyncio.gather(*(edge.has_applied(snapshot.generation, START_SECONDS) for edge in self._edges))
-        for edge in self._edges:
-            if edge.failure:
-                raise edge.failure
-
-    def tell(self, message: ModelState) -> None:
-        """Send all a message."""
-        for edge in self._edges:
-            edge.send(message)
-
-    async def released(self, generation: int) -> None:
-        """Wait until no request runs on `generation` or an older one."""
-        await asyncio.gather(*(edge.has_released(generation) for edge in self._edges))
-
-    async def drain(self, seconds: float) -> None:
-        """Accept no more, let all finish, see them end."""
-        while self._sockets:
-            with self._sockets.pop() as listener:
-                deafen(listener)
-        await asyncio.gather(*(edge.drain(seconds) for edge in self._edges))
-
-    def kill(self) -> None:
-        """End all now."""
-        for edge in self._edges:
-            edge.kill()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Which do not serve, and why."""
-        return tuple(
-            edge.failure.explain() if edge.failure else f"the inference process {edge.index} is starting"
-            for edge in self._edges
-            if edge.failure or not edge.listening
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What they lack on this machine."""
-        return tuple(dict.fromkeys(note for edge in self._edges for note in edge.notes))
-
-    def status(self) -> tuple[EdgeStatus, ...]:
-        """How each is; empty while nobody may call."""
-        return tuple(edge.status() for edge in self._edges)
-
-
-async def _started(edge: Edge) -> None:
-    await edge.until(
-        lambda: edge.restarts >= STARTS or edge.refused or (edge.listening and edge.applied > 0),
-        START_SECONDS,
-    )
-    if not (edge.listening and edge.applied):
-        raise NodeError(
-            f"the inference process {edge.index} does not start",
-            cause=edge.failure.explain() if edge.failure else f"it took longer than {START_SECONDS:g} s",
-            remedy="what it wrote above says more",
-        )
+        if self.group:
+            await self.group.apply(snapshot)
+        elif snapshot.inference is not None:
+            self.open()
+            await self.group.start()
 
 
 async def _load_nothing(question: LoadModel) -> LoadedModel:

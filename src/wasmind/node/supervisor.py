@@ -112,6 +112,7 @@ class Supervisor:
         )
         if serves_inference(self._config):
             self._inference.open()
+        self._groups = (self._edges.group, self._inference.group)
         self._control = Control(node, state, logger)
         self._status_server = StatusServer(self._act)
         self._serving: Serving | None = None
@@ -165,8 +166,8 @@ class Supervisor:
     def _told_to_stop(self) -> None:
         if self._stopping.is_set():
             self._logger.warning("told again to stop: requests under way are cut")
-            self._edges.kill()
-            self._inference.kill()
+            for group in self._groups:
+                group.kill()
         else:
             self._logger.info("stopping: requests under way are finished first")
         self._stopping.set()
@@ -181,7 +182,7 @@ class Supervisor:
         self._control.run()
         plan = await asyncio.to_thread(make_plan, self._config, self._state.path, self._fetching)
         self._serving, started = await self._prepare(plan, 1)
-        await asyncio.gather(self._edges.start(), self._inference.start())
+        await asyncio.gather(*(group.start() for group in self._groups))
         await self._settled(started)
         self._progress.end()
         self._phase = "ready"
@@ -198,7 +199,7 @@ class Supervisor:
             task.cancel()
         node = self._serving.plan.node if self._serving else self._config.node
         seconds = node.drain_ms / 1000
-        await asyncio.gather(self._edges.drain(seconds), self._inference.drain(seconds))
+        await asyncio.gather(*(group.drain(seconds) for group in self._groups))
         await self._fleet.close()
         self._stopped.set()
         await self._control.stop()
@@ -291,8 +292,7 @@ class Supervisor:
 
     async def _retire(self, before: Serving) -> None:
         """Stop the models that only `before` had, once no request runs on it."""
-        generation = before.generation
-        await asyncio.gather(self._edges.released(generation), self._inference.released(generation))
+        await asyncio.gather(*(group.released(before.generation) for group in self._groups))
         if self._serving:
             await self._fleet.stop(before.models - self._serving.models)
 
@@ -313,8 +313,8 @@ class Supervisor:
 
     def _model_changed(self, model: ServedModel) -> None:
         entry = model.entry
-        self._edges.tell(ModelState(model=entry))
-        self._inference.tell(ModelState(model=entry))
+        for group in self._groups:
+            group.tell(ModelState(model=entry))
         if entry.state == "ready" and entry.signature and entry.signature != model.plan.signature:
             with suppress(OSError):  # found out again next time
                 self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
@@ -350,7 +350,7 @@ class Supervisor:
 
     async def _apply(self) -> None:
         """Have all processes serve what is served now. Raises NodeError if one refuses it."""
-        await self._edges.apply(self._snapshot())
+        await self._edges.group.apply(self._snapshot())
         await self._inference.apply(self._inference_snapshot())
 
     # --- what is said of it ---------------------------------------------------------------------------------
@@ -389,8 +389,8 @@ class Supervisor:
             api_url=self._api_url,
             inference_url=self._inference_url,
             inference_grpc=self._inference_grpc,
-            inference=self._inference.status(),
-            edges=self._edges.status(),
+            inference=self._inference.group.status(),
+            edges=self._edges.group.status(),
             models=with_cards(self._fleet, model_statuses(self._fleet, plan), self._measured),
             functions=function_statuses(plan),
             problems=self._problems(serving),
@@ -404,8 +404,7 @@ class Supervisor:
         if serving is None:
             return ("the node is starting",)
         return (
-            *self._edges.problems,
-            *self._inference.problems,
+            *(problem for group in self._groups for problem in group.problems),
             *model_problems(self._fleet, serving.models),
         )
 
@@ -429,7 +428,7 @@ class Supervisor:
 
     @property
     def _notes(self) -> tuple[str, ...]:
-        return (*self._edges.notes, *self._inference.notes)
+        return tuple(note for group in self._groups for note in group.notes)
 
     async def _write_figures(self) -> None:
         while True:
@@ -437,7 +436,7 @@ class Supervisor:
             self._figures.loads.budget.value = self._fleet.residency.budget or 0
             self._figures.update(
                 model_statuses(self._fleet, None),
-                self._edges.status(),
+                self._edges.group.status(),
                 control_restarts=self._control.restarts,
                 generation=self._serving.generation if self._serving else 0,
                 reload_refused=self._reload_failure is not None,
