@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from wasmind.errors import BuildFailed
@@ -20,7 +21,7 @@ SHOWN = 20_000
 """Characters of a toolchain's output that are kept: the last ones."""
 
 
-class Language:
+class Language(ABC):
     """A language that functions are written in."""
 
     name: ClassVar[str]
@@ -29,9 +30,9 @@ class Language:
     watched: ClassVar[tuple[str, ...]]
     """Suffixes of the files that a build may depend on."""
 
+    @abstractmethod
     def build(self, target: Target, output: Path) -> None:
         """Build `target`, and write the module to `output`. Raises BuildFailed, ToolMissing."""
-        raise NotImplementedError
 
     def run(
         self, target: Target, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
