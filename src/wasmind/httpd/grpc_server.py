@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from wasmind.httpd.grpc import CANCELLED, DEADLINE_EXCEEDED, Call, Connection, Refused
+from wasmind.httpd.grpc import Connection
+from wasmind.httpd.grpc_call import CANCELLED, DEADLINE_EXCEEDED, Call, Refused
 
 if TYPE_CHECKING:
     import socket

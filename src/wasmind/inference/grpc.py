@@ -15,7 +15,7 @@ from open_inference.grpc import protocol
 
 import wasmind
 from wasmind.errors import NnCode, WasmindError
-from wasmind.httpd.grpc import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call, Refused
+from wasmind.httpd.grpc_call import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call, Refused
 from wasmind.oip import grpc as oip
 from wasmind.oip.extension import MESSAGES
 from wasmind.oip.refusal import words
