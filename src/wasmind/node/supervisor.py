@@ -9,30 +9,29 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 import wasmind
-from wasmind.catalog.figures import Figures
-from wasmind.catalog.signatures import Signatures
-from wasmind.errors import ConfigError, NodeError, WasmindError
+from wasmind.errors import NodeError, WasmindError
 from wasmind.node.callers import serves_inference
 from wasmind.node.child import raise_descriptor_limit
 from wasmind.node.control import Control
 from wasmind.node.edges import Edges
 from wasmind.node.figures import NodeFigures
+from wasmind.node.fixed import fixed_settings, with_running_stack
 from wasmind.node.fleet import Fleet
 from wasmind.node.inference import Inference
+from wasmind.node.learned import Learned
 from wasmind.node.manage import manage
-from wasmind.node.messages import ModelState, Snapshot
+from wasmind.node.messages import ModelState
 from wasmind.node.misfits import warn_of_misfits
 from wasmind.node.notify import notify
 from wasmind.node.plan import compile_functions, make_plan
 from wasmind.node.progress import Fetching
-from wasmind.node.report import function_statuses, measured, model_problems, model_statuses, with_cards
+from wasmind.node.report import function_statuses, model_problems, model_statuses, with_cards
+from wasmind.node.serving import Serving
 from wasmind.node.state import StateDir, listen_on_status
 from wasmind.node.status import NodeStatus, StatusServer
 from wasmind.node.uploads import Uploads
@@ -45,29 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from wasmind.config import Config
-    from wasmind.node.messages import FunctionEntry
     from wasmind.node.models import ServedModel
-    from wasmind.node.plan import ModelPlan, Plan
+    from wasmind.node.plan import Plan
     from wasmind.node.progress import Progress
     from wasmind.node.status import Phase, Request
     from wasmind.telemetry.logs import Logger
 
 FLUSH_SECONDS = 1.0
 """How often metrics are written for the scraper."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What the node serves since one reload."""
-
-    generation: int
-    plan: Plan
-    functions: tuple[FunctionEntry, ...]
-
-    @property
-    def models(self) -> frozenset[str]:
-        """The ids of its models."""
-        return frozenset(model.id for model in self.plan.models)
 
 
 class Supervisor:
@@ -97,15 +81,21 @@ class Supervisor:
         self._figures = NodeFigures(self._registry)
         self._fleet = Fleet(state.run, self._model_changed, logger, self._figures.loads)
         self._uploads = Uploads(self._fleet)
-        self._signatures = Signatures(state.path / "signatures")
-        self._measured = Figures(state.path / "figures")
-        count = node.workers or len(os.sched_getaffinity(0))
-        self._edges = Edges(node, count, state, self._snapshot, self._uploads.load, self._fleet.heard, logger)
+        self._learned = Learned(state.path)
+        self._edges = Edges(
+            node,
+            node.workers or len(os.sched_getaffinity(0)),
+            state,
+            lambda: self._served().snapshot(self._fleet),
+            self._uploads.load,
+            self._fleet.heard,
+            logger,
+        )
         self._inference = Inference(
             node,
             self._config.inference.workers,
             state,
-            self._inference_snapshot,
+            lambda: self._served().inference_snapshot(self._fleet),
             lambda asked: manage(self._fleet, asked),
             self._fleet.heard,
             logger,
@@ -213,7 +203,7 @@ class Supervisor:
         """Start the models that are new in `plan`, compile its functions meanwhile; returns those models."""
         self._fleet.residency.budget = plan.model_memory
         replacing = plan.replacing(self._serving.plan) if self._serving else ()
-        started = self._fleet.start((self._with_signature(model) for model in plan.models), replacing)
+        started = self._fleet.start((self._learned.applied_to(model) for model in plan.models), replacing)
         self._progress.begin([f.name for f in plan.functions], [model.plan.title for model in started])
         try:
             functions = await compile_functions(plan, self._state.cache, self._progress.function)
@@ -251,7 +241,7 @@ class Supervisor:
             finally:
                 self._progress.end()
             self._reload_failure = None
-            for setting in _fixed_settings(self._config, config):
+            for setting in fixed_settings(self._config, config):
                 self._logger.warning("a changed setting needs a restart", setting=setting)
             self._logger.info(
                 "reloaded", generation=self._serving.generation, functions=len(self._serving.functions)
@@ -263,14 +253,14 @@ class Supervisor:
         """What the configuration says now, its new models ready."""
         config = await asyncio.to_thread(self._read)
         plan = await asyncio.to_thread(make_plan, config, self._state.path, self._fetching)
-        plan = self._with_running_stack(plan)
+        plan = with_running_stack(plan, before.plan)
         serving, started = await self._prepare(plan, before.generation + 1)
         await self._settled(started)
         failed = [m.failure for m in started if m.failure and m.plan.id not in before.models]
         if failed:
             await self._forget(started)
             raise failed[0]
-        self._fleet.adopt(self._with_signature(model) for model in plan.models)
+        self._fleet.adopt(self._learned.applied_to(model) for model in plan.models)
         return config, serving
 
     async def _go_back_to(self, before: Serving) -> None:
@@ -279,7 +269,7 @@ class Supervisor:
         if refused is None or refused is before:
             return
         self._serving = replace(before, generation=refused.generation + 1)
-        self._fleet.adopt(self._with_signature(model) for model in before.plan.models)
+        self._fleet.adopt(self._learned.applied_to(model) for model in before.plan.models)
         with suppress(WasmindError):  # its state says so
             await self._apply()
         await self._fleet.stop(refused.models - before.models)
@@ -296,62 +286,24 @@ class Supervisor:
         if self._serving:
             await self._fleet.stop(before.models - self._serving.models)
 
-    def _with_running_stack(self, plan: Plan) -> Plan:
-        """The stack is the engine's, which an edge worker makes once. Raises ConfigError if it is small."""
-        running = self._serving.plan.node.stack if self._serving else plan.node.stack
-        if plan.node.stack > running:
-            raise ConfigError(
-                f"a function asks for {plan.node.stack} bytes of stack",
-                cause=f"the node runs with {running}, which is fixed when it starts",
-                remedy="restart the node, or lower limits.stack",
-            )
-        return msgspec.structs.replace(plan, node=msgspec.structs.replace(plan.node, stack=running))
-
-    def _with_signature(self, plan: ModelPlan) -> ModelPlan:
-        known = self._signatures.get(plan.digest, plan.spec.runtime)
-        return msgspec.structs.replace(plan, signature=known)
-
     def _model_changed(self, model: ServedModel) -> None:
         entry = model.entry
         for group in self._groups:
             group.tell(ModelState(model=entry))
-        if entry.state == "ready" and entry.signature and entry.signature != model.plan.signature:
-            with suppress(OSError):  # found out again next time
-                self._signatures.put(entry.digest, model.plan.spec.runtime, entry.signature)
+        self._learned.keep(model)
         if entry.state == "ready":
             warn_of_misfits(self._fleet.models, entry.id, self._logger)
-        self._keep_figures(model)
 
-    def _keep_figures(self, model: ServedModel) -> None:
-        """Keep what its newest process took, for the model's card."""
-        report, entry = model.report, model.entry
-        if entry.state != "ready" or report is None:
-            return
-        with suppress(OSError):  # measured again next time
-            self._measured.put(entry.digest, model.plan.spec.runtime, measured(report))
-
-    def _snapshot(self) -> Snapshot:
-        serving = self._serving
-        if serving is None:
+    def _served(self) -> Serving:
+        if self._serving is None:
             raise NodeError("an edge worker was started before there is anything to serve")
-        return Snapshot(
-            generation=serving.generation,
-            dev=serving.plan.dev,
-            node=serving.plan.node,
-            functions=serving.functions,
-            models=self._fleet.entries(model.id for model in serving.plan.models),
-        )
-
-    def _inference_snapshot(self) -> Snapshot:
-        """What the inference process serves: the models, and who may call; no functions."""
-        serving = self._serving
-        callers = serving.plan.inference if serving else None
-        return msgspec.structs.replace(self._snapshot(), functions=(), inference=callers)
+        return self._serving
 
     async def _apply(self) -> None:
         """Have all processes serve what is served now. Raises NodeError if one refuses it."""
-        await self._edges.group.apply(self._snapshot())
-        await self._inference.apply(self._inference_snapshot())
+        serving = self._served()
+        await self._edges.group.apply(serving.snapshot(self._fleet))
+        await self._inference.apply(serving.inference_snapshot(self._fleet))
 
     # --- what is said of it ---------------------------------------------------------------------------------
 
@@ -377,6 +329,7 @@ class Supervisor:
         """How the node is."""
         serving = self._serving
         plan = serving.plan if serving else None
+        host, rest, grpc = self._config.node.host, self._inference.rest_port, self._inference.grpc_port
         return NodeStatus(
             version=wasmind.__version__,
             pid=os.getpid(),
@@ -385,13 +338,13 @@ class Supervisor:
             generation=serving.generation if serving else 0,
             config=self._source,
             dev=plan.dev if plan else self._config.node.dev,
-            functions_url=self._functions_url,
-            api_url=self._api_url,
-            inference_url=self._inference_url,
-            inference_grpc=self._inference_grpc,
+            functions_url=_url(host, self._edges.port),
+            api_url=_url(host, self._control.port),
+            inference_url=None if rest is None else _url(host, rest),
+            inference_grpc=None if grpc is None else _address(host, grpc),
             inference=self._inference.group.status(),
             edges=self._edges.group.status(),
-            models=with_cards(self._fleet, model_statuses(self._fleet, plan), self._measured),
+            models=with_cards(self._fleet, model_statuses(self._fleet, plan), self._learned.figures),
             functions=function_statuses(plan),
             problems=self._problems(serving),
             reload_failure=Failure.of(self._reload_failure) if self._reload_failure else None,
@@ -407,24 +360,6 @@ class Supervisor:
             *(problem for group in self._groups for problem in group.problems),
             *model_problems(self._fleet, serving.models),
         )
-
-    @property
-    def _functions_url(self) -> str:
-        return _url(self._config.node.host, self._edges.port)
-
-    @property
-    def _api_url(self) -> str:
-        return _url(self._config.node.host, self._control.port)
-
-    @property
-    def _inference_url(self) -> str | None:
-        port = self._inference.rest_port
-        return None if port is None else _url(self._config.node.host, port)
-
-    @property
-    def _inference_grpc(self) -> str | None:
-        port = self._inference.grpc_port
-        return None if port is None else _url(self._config.node.host, port).removeprefix("http://")
 
     @property
     def _notes(self) -> tuple[str, ...]:
@@ -446,11 +381,8 @@ class Supervisor:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_address(host, port)}"
 
 
-def _fixed_settings(before: Config, after: Config) -> list[str]:
-    """The settings that differ and that a running node cannot change."""
-    names = ("workers", "host", "ports", "state", "tick_ms", "log", "log_level")
-    found = [name for name in names if getattr(before.node, name) != getattr(after.node, name)]
-    return found + ["inference.workers"] * (before.inference.workers != after.inference.workers)
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
