@@ -84,17 +84,24 @@ def serve(workers: int = 2) -> Iterator[str]:
 def serve_configuration(text: str, workers: int = 2) -> Iterator[str]:
     """Serve a configuration whose files are in BUILD; `{workers}`, `{port}` and `{api}` are filled in."""
     port, api = free_port(), free_port()
-    (BUILD / "wasmind.toml").write_text(text.format(workers=workers, port=port, api=api))
-    log = (BUILD / "node.log").open("wb")
-    words = [sys.executable, "-m", "wasmind", "serve", "-c", str(BUILD / "wasmind.toml")]
-    process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-    try:
-        await_ready(api, process)
+    configuration = BUILD / "wasmind.toml"
+    configuration.write_text(text.format(workers=workers, port=port, api=api))
+    with running(configuration, api):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        log.close()
+
+
+@contextlib.contextmanager
+def running(configuration: Path, api: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a node until the block ends, its log beside its configuration; yields its supervisor."""
+    words = [sys.executable, "-m", "wasmind", "serve", "-c", str(configuration)]
+    with configuration.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        try:
+            await_ready(api, process)
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
 
 
 def await_ready(api: int, process: subprocess.Popen[bytes]) -> None:

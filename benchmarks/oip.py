@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.load import Load, generator, load
-from benchmarks.node import BUILD, await_ready
+from benchmarks.node import BUILD, running
 from benchmarks.peer.wasmtime import ROOT, free_port
 
 if TYPE_CHECKING:
@@ -86,15 +86,8 @@ def node() -> Iterator[Server]:
     (BUILD / "oip.onnx").write_bytes(model())
     api, rest, grpc = free_port(), free_port(), free_port()
     (BUILD / "oip.toml").write_text(CONFIG.format(api=api, rest=rest, grpc=grpc))
-    words = [sys.executable, "-m", "wasmind", "serve", "-c", str(BUILD / "oip.toml")]
-    with (BUILD / "oip.log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
-        try:
-            await_ready(api, process)
-            yield Server("wasmind", f"http://127.0.0.1:{rest}", f"127.0.0.1:{grpc}", process.pid)
-        finally:
-            process.terminate()
-            process.wait(60)
+    with running(BUILD / "oip.toml", api) as process:
+        yield Server("wasmind", f"http://127.0.0.1:{rest}", f"127.0.0.1:{grpc}", process.pid)
 
 
 @contextlib.contextmanager

@@ -12,45 +12,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import node
+from benchmarks import waiters
 from benchmarks.load import load
-from benchmarks.peer.wasmtime import ROOT, free_port
-from benchmarks.waiting import edge_of, resident, wait_together
+from benchmarks.peer.wasmtime import ROOT
+from benchmarks.waiters import resident, wait_together
+from wasmind.node.child import raise_descriptor_limit
 
 sys.path.insert(0, str(ROOT / "tests"))
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-CONFIG = """
-[node]
-workers = 1
-log_level = "warning"
-drain_ms = 100
-ports = {{ functions = {port}, api = {api} }}
-
-[models.linear]
-kserve = {{ url = "{url}", model = "{model}", protocol = "{protocol}", concurrency = 20_000 }}
-deadline_ms = 600_000
-
-[functions.hello]
-module = "hello.wasm"
-route = "/hello"
-
-[functions.infer]
-module = "infer.wasm"
-route = "/infer"
-models = ["linear"]
-limits = {{ wall_ms = 600_000, concurrency = 20_000 }}
-"""
 ROUNDS = 3
 PAIRS = 8
 """Short runs of the two in turn; of each the best p50 counts, which is the one least disturbed."""
@@ -107,26 +86,10 @@ asyncio.run(main())
 """
 
 
-@contextlib.contextmanager
-def serving(url: str, model: str, protocol: str = "rest") -> Iterator[tuple[str, int, int]]:
-    """A node of one edge worker; yields its URL, the port of its API and the edge worker's process id."""
-    node.prepare()
-    directory = node.BUILD / "remote"
-    directory.mkdir(exist_ok=True)
-    for name in ("hello.wasm", "infer.wasm"):
-        (directory / name).write_bytes((node.BUILD / name).read_bytes())
-    port, api = free_port(), free_port()
-    text = CONFIG.format(port=port, api=api, url=url, model=model, protocol=protocol)
-    (directory / "wasmind.toml").write_text(text)
-    with (directory / "node.log").open("wb") as log:
-        words = [sys.executable, "-m", "wasmind", "serve", "-c", str(directory / "wasmind.toml")]
-        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        try:
-            node.await_ready(api, process)
-            yield f"http://127.0.0.1:{port}", api, edge_of(process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+def serving(url: str, model: str, protocol: str = "rest") -> AbstractContextManager[waiters.Served]:
+    """A node whose function asks a model elsewhere."""
+    kserve = f'url = "{url}", model = "{model}", protocol = "{protocol}", concurrency = 20_000'
+    return waiters.serving("remote", f"kserve = {{ {kserve} }}")
 
 
 def added() -> None:
@@ -154,13 +117,13 @@ def added() -> None:
         peers.triton(Path(directory), {"linear": (model.SerializeToString(), *sides)}) as triton,
     ):
         for protocol, url in (("rest", triton.rest), ("grpc", triton.grpc)):
-            with serving(url, "linear", protocol) as (functions, _, _):
-                load(f"{functions}/infer", connections=1, seconds=1)
+            with serving(url, "linear", protocol) as served:
+                load(f"{served.url}/infer", connections=1, seconds=1)
                 client, function = [], []
                 for _ in range(PAIRS):
                     words = [str(python), "-c", CLIENT, protocol, url.removeprefix("http://"), "1"]
                     client.append(float(subprocess.run(words, check=True, capture_output=True).stdout))
-                    run = load(f"{functions}/infer", connections=1, seconds=1)
+                    run = load(f"{served.url}/infer", connections=1, seconds=1)
                     assert not run.failed
                     function.append(run.p50_ms)
                 best = min(function) - min(client)
@@ -184,15 +147,15 @@ def late(seconds: float) -> Iterator[str]:
 
 async def waiting(guests: int) -> None:
     """What guests cost that all wait, and whom they slow."""
-    with late(600) as url, serving(url, "late") as (functions, api, edge):
-        hello = f"{functions}/hello"
+    with late(600) as url, serving(url, "late") as served:
+        hello = f"{served.url}/hello"
         load(hello, connections=8, seconds=1)
-        threads, memory = _threads(edge), resident(edge)
+        threads, memory = _threads(served.edge), resident(served.edge)
         before = [load(hello, connections=8, seconds=3) for _ in range(ROUNDS)]
-        writers = await wait_together(functions, api, guests)
-        each = (resident(edge) - memory) / len(writers) / 1024
+        writers = await wait_together(served, guests)
+        each = (resident(served.edge) - memory) / len(writers) / 1024
         beside = [load(hello, connections=8, seconds=3) for _ in range(ROUNDS)]
-        more = _threads(edge) - threads
+        more = _threads(served.edge) - threads
         for writer in writers:
             writer.transport.abort()
         await asyncio.sleep(1)
@@ -209,8 +172,8 @@ async def waiting(guests: int) -> None:
 
 async def answered(guests: int) -> None:
     """A model that takes one second: so many guests at once, all answered."""
-    with late(1.0) as url, serving(url, "late") as (functions, _, _):
-        port = int(functions.rpartition(":")[2])
+    with late(1.0) as url, serving(url, "late") as served:
+        port = int(served.url.rpartition(":")[2])
         request = b"GET /infer HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
         async def one() -> float:
@@ -241,8 +204,7 @@ def main() -> None:
     )
     parser.add_argument("--guests", type=int, default=2_000)
     guests = parser.parse_args().guests
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptor_limit()
     added()
     asyncio.run(waiting(guests))
     asyncio.run(answered(guests))
