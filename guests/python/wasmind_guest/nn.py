@@ -103,19 +103,7 @@ class UnknownError(Error):
     """Something else."""
 
 
-_ERRORS = {
-    kind.code: kind
-    for kind in (
-        InvalidArgument,
-        InvalidEncoding,
-        Timeout,
-        RuntimeFailed,
-        UnsupportedOperation,
-        TooLarge,
-        NotFound,
-        SecurityError,
-    )
-}
+_ERRORS = {kind.code: kind for kind in Error.__subclasses__()}
 
 
 class Model:
