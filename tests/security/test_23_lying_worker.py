@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.liars import SIGNATURE, Den, Liar, den
-from wasmind.backends.link import Call, Link
+from wasmind.backends.call import Call
+from wasmind.backends.link import Link
 from wasmind.errors import ModelDied, NnError, RuntimeFailed
 from wasmind.nn.tensor import Tensor, TensorType, byte_length
 from wasmind.worker.shapes import Shapes

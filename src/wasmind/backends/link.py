@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from wasmind.backends.leases import ProcessOutputs, SharedLease, Space
-from wasmind.errors import (
-    ContextFull,
-    ConversionFailed,
-    EndOfSequence,
-    InferenceTimeout,
-    InvalidArgument,
-    NnError,
-    PromptTooLong,
-    RuntimeFailed,
-    TooLarge,
-)
+from wasmind.backends.failures import FAILURES
+from wasmind.backends.leases import ProcessOutputs, Space
+from wasmind.backends.plan import Plan, planned
+from wasmind.errors import RuntimeFailed, TooLarge
 from wasmind.nn.tensor import Tensor, byte_length
 from wasmind.worker.wire import (
     INLINE,
@@ -44,24 +36,11 @@ from wasmind.worker.wire import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wasmind.backends.generation import ProcessGeneration
+    from wasmind.backends.call import Call
     from wasmind.nn.signature import Signature
     from wasmind.nn.tensor import Buffer
     from wasmind.worker.shapes import Dims, Shapes
 
-_KINDS: dict[str, type[NnError]] = {
-    kind.code: kind
-    for kind in (
-        ContextFull,
-        ConversionFailed,
-        EndOfSequence,
-        InferenceTimeout,
-        InvalidArgument,
-        PromptTooLong,
-        RuntimeFailed,
-        TooLarge,
-    )
-}
 _AHEAD_NS = 20_000_000
 _FIRST_WINDOW, _LARGEST_WINDOW = 8, 256
 _REMEMBERED = 256
@@ -71,45 +50,6 @@ _dims_of, _data_of = attrgetter("dims"), attrgetter("data")
 
 class LieError(Exception):
     """The worker sent what no worker of ours sends: it is broken or taken over."""
-
-
-class Call(msgspec.Struct, eq=False):
-    """One inference that somebody waits for."""
-
-    inputs: tuple[Tensor, ...]
-    deadline: float
-    """In the loop's time."""
-    tenant: str
-    future: asyncio.Future[ProcessOutputs]
-    generation: ProcessGeneration | None = None
-    """What this is a step of."""
-    gone: bool = False
-    """Nobody waits any more. What it uses of the arena stays taken until the worker has answered."""
-    starved: bool = False
-    """It waits because the arena is full."""
-    fetching: bool = False
-    """The worker has said that its outputs need more room."""
-    link: Link | None = None
-    """The connection on which it was sent; what follows is set then."""
-    number: int = 0
-    leases: list[SharedLease] | None = None
-    """The leases that its inputs lie in."""
-    extents: list[tuple[int, int]] | None = None
-    """What else it has of the arena: copies of inputs, and the places of outputs."""
-    plan: Plan | None = None
-    places: tuple[Place | None, ...] = ()
-    """Where its outputs may be written; empty if all travel inline."""
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What calls with inputs of certain shapes need."""
-
-    wanted: tuple[int, ...]
-    """The place that each output needs, in bytes: 0 for none. Empty where no output needs one."""
-    dims: tuple[Dims, ...] | None = None
-    """The shapes of the outputs where all are known and travel inline."""
-    lengths: tuple[int, ...] = ()
-    """Their bytes."""
 
 
 class Owner(Protocol):
@@ -228,7 +168,7 @@ class Link(asyncio.Protocol):
         data: tuple[Any, ...] | None = tuple(map(_data_of, inputs))
         if sum(map(len, data)) > INLINE:  # type: ignore[arg-type]  # all of them have a length
             data = self._place_inputs(call)
-        plan = call.plan = self._plans.get(dims) or self._make_plan(dims)
+        plan = call.plan = self._plans.get(dims) or self._remember(dims, planned(self._shapes.expect(dims)))
         if data is None or (plan.wanted and not self._choose_places(call, plan.wanted)):
             return False
         self._next = call.number = self._next + 1
@@ -288,14 +228,6 @@ class Link(asyncio.Protocol):
             places.append(Place(offset, length) if length else None)
         call.places = tuple(places)
         return True
-
-    def _make_plan(self, dims: tuple[Dims, ...]) -> Plan:
-        expected = self._shapes.expect(dims)
-        wanted = _wanted(expected.lengths)
-        if wanted or None in expected.lengths:
-            return self._remember(dims, Plan(wanted))
-        known: tuple[tuple[Any, ...], tuple[Any, ...]] = expected.dims, expected.lengths
-        return self._remember(dims, Plan((), *known))
 
     def _remember(self, dims: tuple[Dims, ...], plan: Plan) -> Plan:
         if len(self._plans) >= _REMEMBERED:
@@ -385,7 +317,7 @@ class Link(asyncio.Protocol):
         self._finish(call)
         self.space.give_back(call.extents or (), ())
         if not call.future.done():
-            kind = _KINDS.get(message.code, RuntimeFailed)
+            kind = FAILURES.get(message.code, RuntimeFailed)
             call.future.set_exception(kind(message.message, cause=message.cause, remedy=message.remedy))
 
     def _more(self, message: More) -> None:
@@ -447,14 +379,3 @@ class Link(asyncio.Protocol):
         self._pace += (message.compute_ns / (message.batch or 1) - self._pace) * 0.5
         ahead = int(_AHEAD_NS / max(self._pace, 1.0))
         self.window = max(2 * self._lanes, min(ahead, _LARGEST_WINDOW))
-
-
-def _wanted(lengths: Sequence[int | None]) -> tuple[int, ...]:
-    """The places that outputs of these lengths need: 0 for one that travels inline or is not known yet."""
-    room = MAX_INLINE
-    wanted = []
-    for length in lengths:
-        small = length is None or (length <= INLINE and length <= room)
-        room -= (length or 0) if small else 0
-        wanted.append(0 if small else length or 0)
-    return tuple(wanted) if any(wanted) else ()

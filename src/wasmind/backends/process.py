@@ -7,10 +7,11 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from wasmind.backends.call import Call
 from wasmind.backends.deadlines import Deadlines
 from wasmind.backends.generation import ProcessGeneration
 from wasmind.backends.leases import PrivateLease
-from wasmind.backends.link import Call, Link
+from wasmind.backends.link import Link
 from wasmind.backends.queue import FairQueue
 from wasmind.errors import InferenceTimeout, ModelBusy, ModelDied, ModelUnavailable, NnError
 from wasmind.worker.shapes import Shapes
