@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wasmind.config import Limits
-from wasmind.errors import GuestTrap
+from wasmind.errors import GuestTrap, MemoryFault
 from wasmind.sandbox import F32, F64, S32, S64, U32, U64, Engine, Guest, Interface, Kind, Program
 from wasmind.sandbox.binding import Frames, Wait, current
 
@@ -142,6 +142,32 @@ async def test_finishing_on_the_fiber_may_fail(load: Callable[..., Program]) -> 
         assert cause in (caught.value.cause or "")
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_interface_may_answer_a_number_for_a_bad_pointer(
+    load: Callable[..., Program], waits: bool
+) -> None:
+    module = """(module (import "host" "touch" (func $touch (param i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "touch") (param i32) (result i32) (call $touch (local.get 0))))"""
+    for on_fault in (None, 21):
+        interface = Interface("host", on_fault=on_fault)
+
+        @interface.function("touch", suspends=waits)
+        def touch(guest: Guest[None], pointer: U32) -> U32:
+            return guest.memory.u32(pointer)
+
+        guest: Guest[None] = Guest(load(module, [interface]), Limits(), None)
+        await guest.start()
+        assert await guest.call("touch", 65532) == (0,)
+        if on_fault is None:
+            with pytest.raises(MemoryFault):
+                await guest.call("touch", 65533)
+        else:
+            assert await guest.call("touch", 65533) == (21,)
+            assert interface.renamed("other").on_fault == 21
+        guest.close()
+
+
 def test_no_guest_is_current_outside_a_poll(engine: Engine) -> None:
     assert current.guest is None
 
@@ -150,11 +176,11 @@ def test_arrays_are_found_again_by_address_and_bounded() -> None:
     frames = Frames(4)
     buffer = ctypes.create_string_buffer(b"abcdefgh")
     at = ctypes.addressof(buffer)
-    assert frames.at(at) is frames.at(at)
-    assert bytes(frames.at(at + 2)) == b"cdef"
+    assert frames[at] is frames[at]
+    assert bytes(frames[at + 2]) == b"cdef"
     for address in range(at, at + 20_000):
-        frames.at(address)
-    assert len(frames._arrays) <= 8192
+        frames[address]
+    assert len(frames) <= 8192
 
 
 def test_what_is_waited_for_must_be_awaitable_and_is_disposed_of() -> None:

@@ -53,6 +53,43 @@ def test_records_and_lists(memory: Memory) -> None:
     assert memory.u32s(3000, 0) == ()
 
 
+@given(
+    data=st.binary(min_size=1, max_size=200),
+    cuts=st.lists(st.integers(0, 200), max_size=12),
+    at=st.integers(0, 1000),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_buffers_are_gathered_in_their_order(memory: Memory, data: bytes, cuts: list[int], at: int) -> None:
+    memory.write(at, data)
+    ends = sorted(cut % (len(data) + 1) for cut in cuts)
+    spans = [(at + start, end - start) for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
+    memory.write(4000, b"".join(Struct("<2I").pack(*span) for span in spans))
+    assert memory.gather(4000, len(spans), len(data)) == data
+    assert memory.gather(4000, len(spans), len(data) - 1) is None
+    assert memory.gather(4000, 0, 0) == b""
+
+
+@pytest.mark.parametrize(
+    "span", [(PAGE - 3, 4), (PAGE, 1), (2**32 - 1, 1), (0, 2**32 - 1), (2**32 - 1, 2**32 - 1)]
+)
+def test_a_buffer_that_is_not_wholly_inside_is_a_fault(memory: Memory, span: tuple[int, int]) -> None:
+    memory.write(4000, Struct("<4I").pack(0, 4, *span))
+    with pytest.raises(MemoryFault, match="outside the function's memory"):
+        memory.gather(4000, 2, 1 << 40)
+    with pytest.raises(MemoryFault):
+        memory.gather(PAGE - 12, 2, 100)
+
+
+async def test_gathering_sees_growth(make: Make) -> None:
+    guest = make()
+    await guest.start()
+    memory = guest.memory
+    await guest.call("grow", 1)
+    memory.write(PAGE + 100, b"new")
+    memory.write(0, Struct("<2I").pack(PAGE + 100, 3))
+    assert memory.gather(0, 1, 10) == b"new"
+
+
 def test_views_are_in_place(memory: Memory) -> None:
     view = memory.view(100, 4)
     view[:] = b"abcd"

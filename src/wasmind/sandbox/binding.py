@@ -15,6 +15,7 @@ import ctypes
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from wasmind.errors import MemoryFault
 from wasmind.sandbox import ffi
 from wasmind.sandbox.values import checked_layout, raw_layout
 
@@ -44,27 +45,24 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 _TRAP_TEXT = b"the host ended this call"
 
 
-class Frames:
-    """ctypes arrays over the addresses where arguments lie.
+class Frames(dict[int, "ctypes.Array[ctypes.c_char]"]):
+    """ctypes arrays over the addresses where arguments lie: `frames[address]` are the bytes there.
 
     Arguments lie on fibers' stacks, and the pool hands the same stacks out again: finding the array made for
-    an address is a third of the cost of making it. An array is a bare address; it is only used for the call
+    an address is a tenth of the cost of making it. An array is a bare address; it is only used for the call
     that named the address.
     """
 
-    __slots__ = ("_arrays", "_make")
+    __slots__ = ("_make",)
 
     def __init__(self, size: int) -> None:
-        self._arrays: dict[int, ctypes.Array[ctypes.c_char]] = {}
+        super().__init__()
         self._make = (ctypes.c_char * max(size, 1)).from_address
 
-    def at(self, address: int) -> ctypes.Array[ctypes.c_char]:
-        """Return the bytes at `address`."""
-        found = self._arrays.get(address)
-        if found is None:
-            if len(self._arrays) >= _MOST_FRAMES:
-                self._arrays.clear()
-            found = self._arrays[address] = self._make(address)
+    def __missing__(self, address: int) -> ctypes.Array[ctypes.c_char]:
+        if len(self) >= _MOST_FRAMES:
+            self.clear()
+        found = self[address] = self._make(address)
         return found
 
 
@@ -79,18 +77,22 @@ def _synchronous(host: HostFunction) -> Callable[[int, int, int, int], int]:
     results = raw_layout(host.results)
     pack, several = results.pack_into, len(host.results) > 1
     single = len(host.results) == 1
-    at = Frames(max(layout.size, results.size)).at
+    frames, on_fault = Frames(max(layout.size, results.size)), host.on_fault
 
     def callback(_env: int, _caller: int, values: int, _count: int) -> int:
         guest = current.guest
         try:
-            cells = at(values)
+            cells = frames[values]
             guest.figures.host_calls += 1  # type: ignore[union-attr]  # callbacks run only inside a poll
             result = function(guest, *unpack(cells))
             if single:
                 pack(cells, 0, result)
             elif several:
                 pack(cells, 0, *result)
+        except MemoryFault as fault:
+            if on_fault is None:
+                return _trap(guest, host, fault)
+            pack(frames[values], 0, on_fault)
         except BaseException as error:  # noqa: BLE001 - none may leave a C callback; the guest keeps and raises it
             return _trap(guest, host, error)
         return 0
@@ -101,26 +103,30 @@ def _synchronous(host: HostFunction) -> Callable[[int, int, int, int], int]:
 def _asynchronous(host: HostFunction) -> Callable[..., None]:
     layout, function = checked_layout(host.parameters), host.function
     unpack = layout.unpack_from
-    arguments_at = Frames(layout.size).at
-    continuation_at = Frames(_CONTINUATION.size).at
+    arguments, continuations = Frames(layout.size), Frames(_CONTINUATION.size)
     continue_with = _CONTINUATION.pack_into
-    settle = _settler(host)
+    settle, on_fault = _settler(host), host.on_fault
     finish = ctypes.cast(_finish_callback, ctypes.c_void_p).value if host.finishes else ffi.flag_is_set
 
     def callback(
         _env: int, _caller: int, values: int, _count: int, results: int, _n: int, trap: int, continuation: int
     ) -> None:
         guest = current.guest
-        resume = continuation_at(continuation)
+        resume = continuations[continuation]
         continue_with(resume, 0, ffi.flag_is_set, _DONE_AT, 0)
         try:
             guest.figures.host_calls += 1  # type: ignore[union-attr]  # callbacks run only inside a poll
-            answer = function(guest, *unpack(arguments_at(values)))
+            answer = function(guest, *unpack(arguments[values]))
             if type(answer) in _PLAIN:
                 settle(results, answer)
             else:
                 wait = Wait(host, answer, results, trap, settle)
                 continue_with(resume, 0, finish, guest.suspend(wait), 0)  # type: ignore[union-attr]
+        except MemoryFault as fault:
+            if on_fault is None:
+                ctypes.c_size_t.from_address(trap).value = _trap(guest, host, fault)
+            else:
+                settle(results, on_fault)
         except BaseException as error:  # noqa: BLE001 - none may leave a C callback; the guest keeps and raises it
             ctypes.c_size_t.from_address(trap).value = _trap(guest, host, error)
 
@@ -138,8 +144,8 @@ def _settler(host: HostFunction) -> Callable[[int, Any], None]:
         return nothing
     (result,) = host.results
     layout = Struct(f"<B{ffi.VAL_OFFSET - 1}x{result.code}")
-    pack, at, number = layout.pack_into, Frames(layout.size).at, result.kind.number
-    return lambda address, value: pack(at(address), 0, number, value)
+    pack, frames, number = layout.pack_into, Frames(layout.size), result.kind.number
+    return lambda address, value: pack(frames[address], 0, number, value)
 
 
 class Wait:

@@ -22,6 +22,7 @@ class HostFunction:
     `suspends`: it may answer with an awaitable; then the guest is suspended until it is done. `finishes`:
     what is awaited gives a function without parameters, which is called on the guest's fiber (so it may call
     back into the guest) and gives the result. A plain function with several results returns a tuple.
+    `on_fault`: what a call answers that names memory which the guest does not have; None: the guest traps.
     """
 
     module: str
@@ -31,6 +32,7 @@ class HostFunction:
     results: tuple[Scalar, ...] = ()
     suspends: bool = False
     finishes: bool = False
+    on_fault: int | None = None
     _callback: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -65,11 +67,13 @@ class Interface:
 
     The first parameter is the guest; the others and the result are U32, S32, U64, S64, F32 or F64. A plain
     function runs on the guest's fiber; an awaitable is awaited off it, by the task that runs the guest, and
-    cancelled with it.
+    cancelled with it. `on_fault` is the number that its functions, which all give one, answer for a pointer
+    outside the guest's memory (while they are called, not while they are awaited).
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, on_fault: int | None = None) -> None:
         self.module = module
+        self.on_fault = on_fault
         self._functions: dict[str, HostFunction] = {}
 
     def function(self, name: str, *, suspends: bool = False, finishes: bool = False) -> Callable[[F], F]:
@@ -109,13 +113,22 @@ class Interface:
         results = result if isinstance(result, tuple) else (result,) if result else ()
         if len(results) > 1 and (suspends or finishes):
             raise ValueError(f"{self.module}.{name} suspends, so it has one result at most")
-        made = HostFunction(self.module, name, function, parameters, results, suspends or finishes, finishes)
+        made = HostFunction(
+            self.module,
+            name,
+            function,
+            parameters,
+            results,
+            suspends or finishes,
+            finishes,
+            self.on_fault if len(results) == 1 else None,
+        )
         self._functions[name] = made
         return made
 
     def renamed(self, module: str) -> Interface:
         """Return the same functions under another module name; later declarations here do not reach it."""
-        other = Interface(module)
+        other = Interface(module, on_fault=self.on_fault)
         for f in self._functions.values():
             other.define(
                 f.name, f.function, f.parameters, f.results, suspends=f.suspends, finishes=f.finishes

@@ -23,6 +23,7 @@ _u64 = Struct("<Q")
 _f32 = Struct("<f")
 _f64 = Struct("<d")
 _EMPTY = memoryview(b"")
+_PAIRS = tuple(f"<{2 * count}I" for count in range(9))
 
 
 class Owner(Protocol):
@@ -127,6 +128,28 @@ class Memory:
             data = data.cast("B")
         end = pointer + len(data)
         self._reach(pointer, len(data))[pointer:end] = data
+
+    def gather(self, vectors: int, count: int, most: int) -> bytes | None:
+        """What `count` buffers hold, whose pointers and lengths of four bytes each follow each other at
+        `vectors`; None if that is more than `most` bytes. Bound `count` first.
+        """
+        words = unpack_from(
+            _PAIRS[count] if count < len(_PAIRS) else f"<{2 * count}I",
+            self._reach(vectors, 8 * count),
+            vectors,
+        )
+        view = self._view
+        end = len(view)
+        parts = []
+        total = 0
+        for at in range(0, 2 * count, 2):
+            pointer, length = words[at], words[at + 1]
+            if pointer + length > end:
+                view = self._reach(pointer, length)
+                end = len(view)
+            total += length
+            parts.append(view[pointer : pointer + length])
+        return b"".join(parts) if total <= most else None
 
     def u8(self, pointer: int) -> int:
         """One byte."""

@@ -40,8 +40,10 @@ class ResponseWriter:
         "_head",
         "_kept",
         "_method",
+        "_most",
         "_response",
         "_sending",
+        "_silent",
         "_size",
         "_written",
         "started",
@@ -55,6 +57,8 @@ class ResponseWriter:
         self._kept: list[bytes] = []
         self._size = 0
         self._written = 0
+        self._most: int | None = None
+        self._silent = False
         self._sending: asyncio.Future[None] | None = None
         self._closed = False
         self.started = False
@@ -76,7 +80,9 @@ class ResponseWriter:
             if not self._read_head():
                 return None
         else:
-            self._count(len(data))
+            self._written += len(data)
+        if self._silent or self._most is not None:
+            self._check()
         if self._size < WINDOW:
             return None
         return self._send(more=True) if self._sending is None else self._send_next(more=True)
@@ -103,10 +109,10 @@ class ResponseWriter:
             return
         if self._head is None:
             raise self._nothing()
-        if self._head.length not in (None, self._written) and not self._silent(self._head):
+        if self._most not in (None, self._written) and not self._silent:
             raise MalformedResponse(
                 "the function's response is shorter than it promised",
-                cause=f"Content-Length is {self._head.length}, and {self._written} bytes of body came",
+                cause=f"Content-Length is {self._most}, and {self._written} bytes of body came",
                 remedy="leave Content-Length out: it is added",
             )
         slow = self._send(more=False) if self._sending is None else self._send_next(more=False)
@@ -130,27 +136,24 @@ class ResponseWriter:
             self._kept = [together]
             return False
         lines, start = found
-        self._head = head.parse(lines)
+        self._head = read = head.parse(lines)
+        self._most = read.length
+        self._silent = self._method == "HEAD" or read.bodiless
         self._kept = [together[start:]]
-        self._size = len(together) - start
-        self._count(self._size)
+        self._size = self._written = len(together) - start
         return True
 
-    def _count(self, size: int) -> None:
-        assert self._head is not None
-        self._written += size
-        if self._head.length is not None and self._written > self._head.length:
+    def _check(self) -> None:
+        """Hold what came against what the head promised; what is not sent is not kept either."""
+        if self._most is not None and self._written > self._most:
             raise MalformedResponse(
                 "the function's response is longer than it promised",
-                cause=f"Content-Length is {self._head.length}, and {self._written} bytes came",
+                cause=f"Content-Length is {self._most}, and {self._written} bytes came",
                 remedy="leave Content-Length out: it is added",
             )
-        if self._silent(self._head):
+        if self._silent:
             self._kept.clear()
             self._size = 0
-
-    def _silent(self, of: Head) -> bool:
-        return self._method == "HEAD" or of.bodiless
 
     async def _send_next(self, *, more: bool) -> None:
         """Send once what is under way has been taken."""

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import wraps
+from collections.abc import Awaitable, Sequence
 from itertools import accumulate
 from struct import Struct, pack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from wasmind.errors import MemoryFault
 from wasmind.guest_api.wasi import absent, poll
 from wasmind.guest_api.wasi.errno import BADF, FAULT, INVAL, IO, PIPE, SUCCESS
 from wasmind.sandbox import U32, U64, Interface
@@ -40,50 +38,30 @@ _FDSTAT = Struct("<BxH4xQQ")
 _FILESTAT = Struct("<16xB47x")
 _VECTOR = Struct("<II")
 
-wasi = Interface("wasi_snapshot_preview1")
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _function(name: str, *, suspends: bool = False) -> Callable[[F], F]:
-    """Declare a function that answers `fault` for a bad pointer."""
-
-    def declare(function: F) -> F:
-        @wraps(function)
-        def guarded(guest: Guest[CommandHost], *arguments: int) -> int | Awaitable[int]:
-            try:
-                answer: int | Awaitable[int] = function(guest, *arguments)
-            except MemoryFault:
-                return FAULT
-            return answer
-
-        wasi.function(name, suspends=suspends)(guarded)
-        return function
-
-    return declare
-
+wasi = Interface("wasi_snapshot_preview1", on_fault=FAULT)
 
 # --- arguments and environment ----------------------------------------------------------------------------
 
 
-@_function("args_sizes_get")
+@wasi.function("args_sizes_get")
 def args_sizes_get(guest: Guest[CommandHost], count: U32, size: U32) -> U32:
     """Tell how many arguments there are, and their bytes."""
     return _sizes(guest.memory, guest.host.wasi.arguments, count, size)
 
 
-@_function("args_get")
+@wasi.function("args_get")
 def args_get(guest: Guest[CommandHost], pointers: U32, buffer: U32) -> U32:
     """Write the arguments."""
     return _strings(guest.memory, guest.host.wasi.arguments, pointers, buffer)
 
 
-@_function("environ_sizes_get")
+@wasi.function("environ_sizes_get")
 def environ_sizes_get(guest: Guest[CommandHost], count: U32, size: U32) -> U32:
     """Tell how many variables there are, and their bytes."""
     return _sizes(guest.memory, guest.host.wasi.environ, count, size)
 
 
-@_function("environ_get")
+@wasi.function("environ_get")
 def environ_get(guest: Guest[CommandHost], pointers: U32, buffer: U32) -> U32:
     """Write the variables."""
     return _strings(guest.memory, guest.host.wasi.environ, pointers, buffer)
@@ -106,7 +84,7 @@ def _strings(memory: Memory, strings: Sequence[bytes], pointers: int, buffer: in
 # --- clocks, randomness, the end --------------------------------------------------------------------------
 
 
-@_function("clock_res_get")
+@wasi.function("clock_res_get")
 def clock_res_get(guest: Guest[CommandHost], clock: U32, out: U32) -> U32:
     """Tell a clock's resolution in nanoseconds."""
     if clock not in (poll.REALTIME, poll.MONOTONIC):
@@ -115,7 +93,7 @@ def clock_res_get(guest: Guest[CommandHost], clock: U32, out: U32) -> U32:
     return SUCCESS
 
 
-@_function("clock_time_get")
+@wasi.function("clock_time_get")
 def clock_time_get(guest: Guest[CommandHost], clock: U32, _precision: U64, out: U32) -> U32:
     """Tell the time in nanoseconds; CPU clocks are not offered."""
     if clock == poll.MONOTONIC:
@@ -128,7 +106,7 @@ def clock_time_get(guest: Guest[CommandHost], clock: U32, _precision: U64, out: 
     return SUCCESS
 
 
-@_function("random_get")
+@wasi.function("random_get")
 def random_get(guest: Guest[CommandHost], buffer: U32, length: U32) -> U32:
     """Fill a buffer from the system's cryptographic source."""
     memory = guest.memory
@@ -139,7 +117,7 @@ def random_get(guest: Guest[CommandHost], buffer: U32, length: U32) -> U32:
     return SUCCESS
 
 
-@_function("sched_yield")
+@wasi.function("sched_yield")
 def sched_yield(_guest: Guest[CommandHost]) -> U32:
     """Go on at once: the loop takes its turns by itself."""
     return SUCCESS
@@ -154,7 +132,7 @@ def proc_exit(guest: Guest[CommandHost], code: U32) -> None:
 # --- streams ----------------------------------------------------------------------------------------------
 
 
-@_function("fd_read", suspends=True)
+@wasi.function("fd_read", suspends=True)
 def fd_read(guest: Guest[CommandHost], fd: U32, vectors: U32, count: U32, out: U32) -> U32 | Awaitable[U32]:
     """Read what is at hand, at least one byte unless the stream has ended; wait only when there is none."""
     source = guest.host.wasi.sources.get(fd)
@@ -202,22 +180,21 @@ def _scatter(memory: Memory, data: Buffer, buffers: list[memoryview], out: int) 
     return SUCCESS
 
 
-@_function("fd_write", suspends=True)
+@wasi.function("fd_write", suspends=True)
 def fd_write(guest: Guest[CommandHost], fd: U32, vectors: U32, count: U32, out: U32) -> U32 | Awaitable[U32]:
     """Write all of the buffers; wait only while the reader is a window behind."""
     sink = guest.host.wasi.sinks.get(fd)
     if sink is None:
         return BADF
-    memory = guest.memory
-    buffers = _buffers(memory, vectors, count)
-    if buffers is None:
+    if count > MAX_VECTORS:
         return INVAL
-    size = sum(map(len, buffers))
-    memory.set_u32(out, size)
-    if size > CHUNK:
-        return _write_long(memory, sink, _spans(memory, vectors, count))
+    memory = guest.memory
+    data = memory.gather(vectors, count, CHUNK)
+    if data is None:
+        return _write_long(memory, sink, _spans(memory, vectors, count), out)
+    memory.set_u32(out, len(data))
     try:
-        waiting = sink.write(b"".join(buffers))
+        waiting = sink.write(data)
     except OSError as error:
         return _write_error(error)
     return SUCCESS if waiting is None else _written(waiting)
@@ -231,7 +208,12 @@ async def _written(waiting: Awaitable[None]) -> int:
     return SUCCESS
 
 
-async def _write_long(memory: Memory, sink: Sink, spans: list[tuple[int, int]]) -> int:
+def _write_long(memory: Memory, sink: Sink, spans: list[tuple[int, int]], out: int) -> Awaitable[int]:
+    memory.set_u32(out, sum(length for _, length in spans))
+    return _write_spans(memory, sink, spans)
+
+
+async def _write_spans(memory: Memory, sink: Sink, spans: list[tuple[int, int]]) -> int:
     """Write piece by piece, so that no more than a window is ever copied; what the guest wrote stays
     meanwhile.
     """
@@ -267,7 +249,7 @@ def _spans(memory: Memory, vectors: int, count: int) -> list[tuple[int, int]]:
     return list(zip(words[::2], words[1::2], strict=True))
 
 
-@_function("fd_close", suspends=True)
+@wasi.function("fd_close", suspends=True)
 def fd_close(guest: Guest[CommandHost], fd: U32) -> U32 | Awaitable[U32]:
     """Close a stream. The end of stdout is the end of a response."""
     wasi_state = guest.host.wasi
@@ -282,7 +264,7 @@ def fd_close(guest: Guest[CommandHost], fd: U32) -> U32 | Awaitable[U32]:
     return SUCCESS if waiting is None else _written(waiting)
 
 
-@_function("fd_renumber", suspends=True)
+@wasi.function("fd_renumber", suspends=True)
 def fd_renumber(guest: Guest[CommandHost], source: U32, target: U32) -> U32 | Awaitable[U32]:
     """Move an open descriptor onto another open one, which is closed."""
     state = guest.host.wasi
@@ -298,7 +280,7 @@ def fd_renumber(guest: Guest[CommandHost], source: U32, target: U32) -> U32 | Aw
     return closed
 
 
-@_function("fd_fdstat_get")
+@wasi.function("fd_fdstat_get")
 def fd_fdstat_get(guest: Guest[CommandHost], fd: U32, out: U32) -> U32:
     """Tell whether a stream is a terminal, and which way it goes."""
     state = guest.host.wasi
@@ -310,7 +292,7 @@ def fd_fdstat_get(guest: Guest[CommandHost], fd: U32, out: U32) -> U32:
     return SUCCESS
 
 
-@_function("fd_filestat_get")
+@wasi.function("fd_filestat_get")
 def fd_filestat_get(guest: Guest[CommandHost], fd: U32, out: U32) -> U32:
     """Tell a stream's kind; it has no size and no times."""
     state = guest.host.wasi
@@ -321,7 +303,7 @@ def fd_filestat_get(guest: Guest[CommandHost], fd: U32, out: U32) -> U32:
     return SUCCESS
 
 
-@_function("poll_oneoff", suspends=True)
+@wasi.function("poll_oneoff", suspends=True)
 def poll_oneoff(
     guest: Guest[CommandHost], subscriptions: U32, events: U32, count: U32, out: U32
 ) -> U32 | Awaitable[U32]:
