@@ -98,7 +98,7 @@ async def test_a_program_that_writes_little_is_left_alone(program: Program) -> N
     for _ in range(LESSONS):
         await run(program, count=FEWEST // 4)
     assert not program.pages.ready
-    assert not program.pages.learning
+    assert not program.pages.left
 
 
 async def test_pages_that_are_only_read_are_left_alone(program: Program) -> None:
@@ -113,7 +113,7 @@ async def test_guests_that_fail_teach_nothing(program: Program) -> None:
         await guest.start()
         with pytest.raises(Exception, match="trapped"):
             await guest.call("fail")
-    assert program.pages.learning
+    assert program.pages.left
 
 
 async def test_what_a_guest_grows_is_not_made_ready(program: Program) -> None:
@@ -144,7 +144,7 @@ async def test_where_the_page_map_cannot_be_read_nothing_is_learned(
 
     monkeypatch.setattr(pages_module.os, "open", refuse)
     await run(program)
-    assert not program.pages.learning
+    assert not program.pages.left
     assert not program.pages.ready
 
 

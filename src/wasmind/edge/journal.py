@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wasmind.telemetry.function_log import FunctionLog, LogBudget
 from wasmind.telemetry.logs import failure
 
@@ -12,17 +14,14 @@ if TYPE_CHECKING:
     from wasmind.telemetry.logs import Logger
 
 
-class Journal:
+class Journal(msgspec.Struct):
     """Costs nothing until something is written."""
 
-    __slots__ = ("_budget", "_function", "_logger", "_request_id", "log")
-
-    def __init__(self, logger: Logger, function: str, request_id: bytes, budget: LogBudget) -> None:
-        self._logger = logger
-        self._function = function
-        self._request_id = request_id
-        self._budget = budget
-        self.log: FunctionLog | None = None
+    _logger: Logger
+    _function: str
+    _request_id: bytes
+    _budget: LogBudget
+    log: FunctionLog | None = None
 
     def write(self, data: bytes) -> None:
         """Take what the guest wrote to stderr."""

@@ -65,7 +65,7 @@ class Response:
         self.timing: Callable[[], bytes] | None = None
         """Gives the value of `Server-Timing`, where that is told."""
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Headers) -> None:
         """Begin with a status and headers, whose names are in lower case and whose values are checked."""
         self.status = status
         lines = [_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
@@ -75,7 +75,7 @@ class Response:
                 framed = True
             elif name in _OURS:
                 continue
-            lines.append(b"%b: %b\r\n" % (name, value))
+            lines += (name, b": ", value, b"\r\n")
         if status in _BODILESS:
             self._silent = True
         elif not framed and not self._silent:
@@ -92,7 +92,7 @@ class Response:
             lines.append(b"connection: keep-alive\r\n")
         if self.timing is not None:
             lines.append(b"server-timing: %b\r\n" % self.timing())
-        lines.append(b"server: wasmind\r\nx-request-id: %b\r\n%b\r\n" % (self.identity, _date()))
+        lines += (b"server: wasmind\r\nx-request-id: ", self.identity, b"\r\n", _date(), b"\r\n")
         self._head = b"".join(lines)
 
     def body(self, chunk: bytes, more: bool, trailers: Headers = ()) -> Awaitable[None] | None:

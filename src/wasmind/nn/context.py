@@ -29,21 +29,18 @@ from wasmind.nn.tensor import Buffer, Tensor, TensorType
 Infer: TypeAlias = Callable[[tuple[Tensor, ...], float, str], Awaitable[Outputs]]
 
 
-class Timing:
+class Timing(msgspec.Struct):
     """Where a guest's inference time went, in nanoseconds."""
 
-    __slots__ = ("compute_ns", "count", "queue_ns", "refusal", "stand_ins", "waited_ns")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.waited_ns = 0
-        """From `compute` to its outputs, as the guest saw it; failed computations count too."""
-        self.queue_ns = 0
-        self.compute_ns = 0
-        self.refusal: ModelBusy | ModelUnavailable | None = None
-        """Why the last computation was not taken on, if it was not."""
-        self.stand_ins: list[str] = []
-        """Which models others stood in for, in words."""
+    count: int = 0
+    waited_ns: int = 0
+    """From `compute` to its outputs, as the guest saw it; failed computations count too."""
+    queue_ns: int = 0
+    compute_ns: int = 0
+    refusal: ModelBusy | ModelUnavailable | None = None
+    """Why the last computation was not taken on, if it was not."""
+    stand_ins: list[str] = []
+    """Which models others stood in for, in words."""
 
 
 class _Streams(msgspec.Struct):

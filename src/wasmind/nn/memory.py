@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from wasmind.errors import TooLarge
 
 TENSOR_COST = 256
 """Bytes that a tensor counts for beside its data, so that empty ones are not free."""
 
 
-class Memory:
+class Memory(msgspec.Struct, gc=False):
     """The bytes that one guest's tensors take on the host."""
 
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
+    limit: int
+    used: int = 0
 
     def take(self, size: int) -> None:
         """Count `size` more bytes. Raises TooLarge when they are too many."""

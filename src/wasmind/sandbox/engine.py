@@ -15,6 +15,7 @@ from wasmind.sandbox.scheduler import Scheduler
 from wasmind.sandbox.scratch import Scratch
 from wasmind.sandbox.ticker import Ticker
 from wasmind.sandbox.tier import Tier, tiers
+from wasmind.sandbox.trap import free
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -129,7 +130,8 @@ class Engine:
         return self._scratches.pop() if self._scratches else Scratch()
 
     def return_scratch(self, scratch: Scratch) -> None:
-        """Keep it for the next guest."""
+        """Keep it for the next guest, and free what C left there."""
+        free(*scratch.take_outcome())
         if len(self._scratches) < _SPARE_SCRATCHES:
             self._scratches.append(scratch)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class Figures:
+class Figures(msgspec.Struct, gc=False):
     """What one run used, in nanoseconds and bytes; read it while the guest runs or after it ended.
 
     `cpu_ns` is the time that its polls took, host functions included; `waited_ns` the time it was suspended

@@ -63,6 +63,7 @@ class Guest(Generic[Host]):
     )  # fmt: skip
 
     def __init__(self, program: Program, limits: Limits, host: Host) -> None:
+        self._began = self._store = self._context = self._future = 0
         self.program = program
         self.limits = limits
         self.host = host
@@ -75,7 +76,6 @@ class Guest(Generic[Host]):
         self._began_wall = perf_counter_ns()
         self._budget_ns = int(limits.cpu_ms * 1e6)
         self._clock: Callable[[], int] = perf_counter_ns
-        self._began = self._store = self._context = self._future = 0
         self._scratch: Scratch | None = None
         self._failure: BaseException | None = None
         self._waiting: Wait | None = None
@@ -285,14 +285,13 @@ class Guest(Generic[Host]):
             wait.dispose()
         store, self._store = self._store, 0
         if store:
+            memory = self.memory
             if self._future:
                 ffi.future_delete(self._future)
                 self._future = 0
-            elif self.program.pages.learning and self.memory.size:
-                self.program.pages.learn(self.memory.address, self.memory.buffer)
-            self.memory.refresh()
-            self.figures.memory_peak = self.memory.size
-            self.memory.detach()
+            elif self.program.pages.left and memory.size:
+                self.program.pages.learn(memory.address, memory.buffer)
+            self.figures.memory_peak = memory.detach()
             if self._callbacks is not None:
                 self._callbacks.close()
                 self._callbacks = None
@@ -304,14 +303,13 @@ class Guest(Generic[Host]):
             if self._suspension is not None:
                 self._suspension.end()
             if self._scratch is not None:
-                free(*self._scratch.take_outcome())
                 self._engine.return_scratch(self._scratch)
                 self._scratch = None
         if not self.figures.wall_ns:
             self.figures.wall_ns = perf_counter_ns() - self._began_wall
 
     def __del__(self) -> None:
-        if getattr(self, "_store", 0):
+        if self._store:
             self.close()
 
     @property

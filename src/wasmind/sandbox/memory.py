@@ -73,9 +73,12 @@ class Memory:
         """All of it as it lay when last asked for: for those who check every pointer themselves."""
         return self._view
 
-    def detach(self) -> None:
-        """End: every later access is a fault."""
+    def detach(self) -> int:
+        """End, while Wasmtime may still be asked: every later access is a fault. Returns the last size."""
+        if self._handle:
+            self.size = ffi.memory_size(self._context, self._handle)
         self._view, self._handle, self._moves, self._owner = _EMPTY, 0, False, None
+        return self.size
 
     def refresh(self) -> None:
         """Ask Wasmtime for the bounds, if it may be asked; nothing when there is no memory."""

@@ -45,12 +45,13 @@ _syscall.argtypes = (
 class Pages:
     """What is known of one program's memory. It begins to learn with the first guest that is shown to it."""
 
-    __slots__ = ("_common", "_handle", "_left", "_ranges", "_size", "_vectors", "ready")
+    __slots__ = ("_common", "_handle", "_ranges", "_size", "_vectors", "left", "ready")
 
     def __init__(self, size: int) -> None:
         """`size` is the memory's at its start: what a guest grows later cannot be made ready."""
         self._size = size
-        self._left = LESSONS if 0 < size <= LARGEST else 0
+        self.left = LESSONS if 0 < size <= LARGEST else 0
+        """How many more guests are to be shown."""
         self._common: set[int] | None = None
         self._ranges: list[tuple[int, int]] = []
         self._vectors: dict[int, ctypes.Array[ctypes.c_char]] = {}
@@ -58,25 +59,20 @@ class Pages:
         self.ready = False
         """Whether `populate` has something to do."""
 
-    @property
-    def learning(self) -> bool:
-        """Whether another guest is to be shown."""
-        return self._left > 0
-
     def learn(self, address: int, memory: memoryview) -> None:
         """Look at the memory of a guest that has ended well, before it is freed.
 
         A page that holds nothing but zeros was most likely only read.
         """
-        self._left -= 1
+        self.left -= 1
         written = self._written(address)
         if written is None:
-            self._left = 0
+            self.left = 0
             return
         if self._common is not None:
             written &= self._common
         self._common = {at for at in written if memory[at * _PAGE : (at + 1) * _PAGE] != _ZEROS}
-        if self._left == 0 and len(self._common) >= FEWEST:
+        if self.left == 0 and len(self._common) >= FEWEST:
             self._ranges = joined(sorted(self._common))
             self.ready = len(self._ranges) <= MOST_RANGES and self._open()
 
@@ -98,7 +94,7 @@ class Pages:
         """Let go of what was opened."""
         handle, self._handle = self._handle, -1
         self.ready = False
-        self._left = 0
+        self.left = 0
         if handle >= 0:
             os.close(handle)
 

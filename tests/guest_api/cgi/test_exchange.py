@@ -17,7 +17,7 @@ from wasmind.nn.session import Session
 from wasmind.sandbox import Guest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from wasmind.sandbox import Figures, Program
 
@@ -38,7 +38,7 @@ class Client:
         self.started = False
         self.figures: Figures
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.status, self.headers = status, dict(headers)
 
     def body(self, chunk: bytes, more: bool) -> Awaitable[None] | None:

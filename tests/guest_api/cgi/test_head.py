@@ -28,7 +28,7 @@ def test_a_response(newline: bytes) -> None:
             ]
         )
     )
-    assert head == Head(201, [(b"content-type", b"text/plain; charset=utf-8"), (b"x-two", b"a b")], None)
+    assert head == Head(201, ((b"content-type", b"text/plain; charset=utf-8"), (b"x-two", b"a b")), None)
     assert body == b"hello\r\n\r\nbye"
 
 
@@ -125,21 +125,21 @@ def test_headers_of_the_connection_are_dropped() -> None:
         b"Status: 200\nConnection: close\nTransfer-Encoding: chunked\nKeep-Alive: 5\nUpgrade: x\nTE: y\n"
         b"Trailer: z\nProxy-Connection: close\nX-Kept: 1"
     )
-    assert head.headers == [(b"x-kept", b"1")]
+    assert head.headers == ((b"x-kept", b"1"),)
 
 
 def test_repeated_headers_stay_in_order() -> None:
-    assert parse(b"Status: 200\nSet-Cookie: a=1\nSet-Cookie: b=2").headers == [
+    assert parse(b"Status: 200\nSet-Cookie: a=1\nSet-Cookie: b=2").headers == (
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"b=2"),
-    ]
+    )
 
 
 def test_values_may_be_utf8_and_empty() -> None:
-    assert parse("Status: 200\nX-A: größe\nX-B:".encode()).headers == [
+    assert parse("Status: 200\nX-A: größe\nX-B:".encode()).headers == (
         (b"x-a", "größe".encode()),
         (b"x-b", b""),
-    ]
+    )
 
 
 def test_the_length_is_read() -> None:

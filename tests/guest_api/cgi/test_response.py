@@ -12,7 +12,7 @@ from wasmind.errors import ClientGone, MalformedResponse
 from wasmind.guest_api.cgi.response import WINDOW, ResponseWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
 HEAD = b"Content-Type: text/plain\n\n"
 
@@ -30,7 +30,7 @@ class Client:
         self.gone = gone
         self.busy = False
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         assert not self.status
         self.status, self.headers = status, dict(headers)
 

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from wasmind.errors import GuestExit
 from wasmind.guest_api.cgi.body import BodySource, Receive
 from wasmind.guest_api.cgi.request import Environment, Request
@@ -89,18 +91,15 @@ class Exchange:
             self.host.close()
 
 
-class LogSink:
+class LogSink(msgspec.Struct):
     """A guest's stderr: every byte goes to a function that escapes, bounds and records it."""
 
-    __slots__ = ("_log", "terminal")
-
-    def __init__(self, log: Callable[[bytes], object]) -> None:
-        self._log = log
-        self.terminal = False
+    log: Callable[[bytes], object]
+    terminal: bool = False
 
     def write(self, data: bytes) -> None:
         """Pass it on."""
-        self._log(data)
+        self.log(data)
 
     def flush(self) -> None:
         """Nothing is kept here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,10 @@ from wasmind.telemetry.escape import escape
 MAX_HEAD = 64 << 10
 """Bytes of all header lines together."""
 MAX_HEADERS = 128
+KNOWN = 256
+"""How many heads are remembered: most functions write the same few."""
+MAX_KNOWN = 512
+"""Bytes of a head that is remembered."""
 
 _END = re.compile(rb"\r?\n\r?\n|\A\r?\n")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -36,7 +41,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     """A response's status and headers. Names are in lower case."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: tuple[tuple[bytes, bytes], ...]
     length: int | None
     """What `Content-Length` promises, when it is there."""
 
@@ -62,6 +67,15 @@ def split(data: bytes | bytearray) -> tuple[bytes, int] | None:
 
 def parse(lines: bytes) -> Head:
     """Read the header lines. Raises MalformedResponse."""
+    return _known(lines) if len(lines) <= MAX_KNOWN else _parse(lines)
+
+
+@lru_cache(KNOWN)
+def _known(lines: bytes) -> Head:
+    return _parse(lines)
+
+
+def _parse(lines: bytes) -> Head:
     status: int | None = None
     location: bytes | None = None
     length: int | None = None
@@ -89,7 +103,7 @@ def parse(lines: bytes) -> Head:
         raise _malformed("it has none of Status, Content-Type and Location")
     if status is None:
         status = 302 if location else 200
-    return Head(status, headers, length)
+    return Head(status, tuple(headers), length)
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:

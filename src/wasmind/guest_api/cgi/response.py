@@ -23,7 +23,7 @@ WINDOW = 64 << 10
 class Response(Protocol):
     """Where a response goes; the edge implements it."""
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Begin with the head, names in lower case. Without `content-length` the server frames the body."""
 
     def body(
@@ -172,7 +172,7 @@ class ResponseWriter:
         self._closed = not more
         if not self.started:
             self.started = True
-            headers = self._head.headers
+            headers: Sequence[tuple[bytes, bytes]] = self._head.headers
             if not more and self._head.length is None and not self._head.bodiless:
                 headers = [*headers, (b"content-length", b"%d" % self._written)]
             self._response.start(self._head.status, headers)
