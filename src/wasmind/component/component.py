@@ -48,13 +48,18 @@ class Component:
 
     def guest(self, limits: Limits, host: Any) -> Guest[Any]:
         """A new run, not yet started."""
+        return self.open(self.bare(limits, host))
+
+    def bare(self, limits: Limits, host: Any) -> Guest[Any]:
+        """A guest that `open` makes a run."""
         program = self.program
-        guest: Guest[Any]
         if isinstance(program, LinkedProgram):
-            guest = LinkedGuest(program, limits, host)
-        else:
-            guest = Guest(program, limits, host)
-        host.contexts = self.binding.open(guest)
+            return LinkedGuest(program, limits, host)
+        return Guest(program, limits, host)
+
+    def open(self, guest: Guest[Any]) -> Guest[Any]:
+        """Give a guest's host, which is known by now, what the canonical ABI needs."""
+        guest.host.contexts = self.binding.open(guest)
         return guest
 
     async def start(self, guest: Guest[Any]) -> None:

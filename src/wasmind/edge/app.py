@@ -83,6 +83,8 @@ class App:
         self._count(meter, request.response.status or 499, seconds, figures, error)
         if self._deployment.dev:
             self._tell(request, seconds, figures)
+        if figures is not _NO_FIGURES and not function.retiring:
+            function.spare.fill()
 
     def refused(self, error: WasmindError) -> None:
         """Count what was no request; the connection has answered it."""

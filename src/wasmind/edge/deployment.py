@@ -79,14 +79,21 @@ class Deployment:
         """A request of `function` has ended; the last one of an old version frees it."""
         if not function.running and function in self._retiring:
             self._retiring.discard(function)
+            function.spare.close()
             function.loaded.release()
             if function.client is not None:
                 self._leave(function.client)
             self._tell()
 
+    def expire(self) -> None:
+        """Drop the sandboxes that are ready for functions which nobody has asked for since the last call."""
+        for function in self._functions.values():
+            function.spare.expire()
+
     def close(self) -> None:
         """Free all programs. Nothing runs any more."""
         for function in (*self._functions.values(), *self._retiring):
+            function.spare.close()
             function.loaded.release()
         self._functions, self._programs = {}, {}
         self._retiring.clear()

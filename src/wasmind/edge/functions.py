@@ -44,6 +44,7 @@ class Function:
         "program",
         "retiring",
         "running",
+        "spare",
     )
 
     def __init__(
@@ -57,7 +58,8 @@ class Function:
         self.program = loaded.program
         self.models = models
         self.account = account
-        self.begin, self.client = starter(entry, loaded)
+        start, self.client = starter(entry, loaded)
+        self.begin, self.spare = start.begin, start.spare
         self.methods = None if entry.methods is None else frozenset(entry.methods)
         self.running = 0
         """Requests of this very version."""

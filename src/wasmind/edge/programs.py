@@ -9,13 +9,14 @@ from wasmind.edge.request import cgi_request
 from wasmind.errors import ProgramError
 from wasmind.guest_api.cgi import Environment, Exchange
 from wasmind.guest_api.command import INTERFACES
-from wasmind.sandbox import Guest, Program
+from wasmind.sandbox import Guest, Program, Spare
 from wasmind.sandbox.artifact import ArtifactCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from wasmind.component.component import Component
+    from wasmind.config import Limits
     from wasmind.edge.journal import Journal
     from wasmind.guest_api.kind import Kind
     from wasmind.guest_api.wasi_http import Client
@@ -73,39 +74,41 @@ class LoadedProgram:
             self.program.close()
 
 
-class Begin(Protocol):
-    """Makes a fresh sandbox for one request, and the exchange to run in it."""
+class Starter(Protocol):
+    """How a function's requests begin."""
 
-    def __call__(
+    spare: Spare
+    """The sandbox that is ready for the next one."""
+
+    def begin(
         self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
     ) -> tuple[Served, Guest[Any]]:
-        """The exchange and its guest."""
+        """A fresh sandbox for one request, and the exchange to run in it."""
 
 
-def starter(entry: FunctionEntry, loaded: LoadedProgram) -> tuple[Begin, Client | None]:
+def starter(entry: FunctionEntry, loaded: LoadedProgram) -> tuple[Starter, Client | None]:
     """How a function's requests begin, and its connections to its backends, if it may have any.
 
     Raises ProgramError, ConfigError.
     """
     if loaded.component is None:
-        return CgiProgram(entry, loaded.program).begin, None
+        return CgiProgram(entry, loaded.program), None
     from wasmind.guest_api.wasi_http import Client
 
     client = Client(entry.backends)
     if entry.kind == "wasi-http":
-        return HttpProgram(entry, loaded.component, client).begin, client
-    return CommandComponent(entry, loaded.component, client).begin, client
+        return HttpProgram(entry, loaded.component, client), client
+    return CgiComponent(entry, loaded.component, client), client
 
 
 class CgiProgram:
     """A function that is a WASI command: it speaks CGI."""
 
-    __slots__ = ("_environment", "_limits", "_program")
+    __slots__ = ("_environment", "spare")
 
     def __init__(self, entry: FunctionEntry, program: Program) -> None:
         self._environment = Environment(entry.env, entry.args)
-        self._limits = entry.limits
-        self._program = program
+        self.spare = Spare(program.engine, lambda host: Guest(program, entry.limits, host))
 
     def begin(
         self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
@@ -120,48 +123,13 @@ class CgiProgram:
             journal.write,
             journal.note,
         )
-        return exchange, Guest(self._program, self._limits, exchange.host)
+        return exchange, self.spare.take(exchange.host)
 
 
-class HttpProgram:
-    """A function that is a component and exports `wasi:http/incoming-handler`."""
-
-    __slots__ = ("_client", "_component", "_exchange", "_limits", "_service")
-
-    def __init__(self, entry: FunctionEntry, component: Component, client: Client) -> None:
-        from wasmind.guest_api.wasi_http import Exchange, Service
-
-        self._component = component
-        self._exchange = Exchange
-        self._service = Service(component, entry.env)
-        self._client = client
-        self._limits = entry.limits
-
-    def begin(
-        self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
-    ) -> tuple[Served, Guest[Any]]:
-        """A fresh sandbox for one request, and the exchange to run in it."""
-        limits = self._limits
-        exchange = self._exchange(
-            self._service,
-            cgi_request(head, script_name, request.client, request.server),
-            request.body.receive if head.length or head.chunked else None,
-            request.response,
-            session,
-            journal.write,
-            journal.note,
-            self._client,
-            limits.backend_requests,
-            request.release,
-            lambda: request.body.trailers,
-        )
-        return exchange, self._component.guest(limits, exchange.host)
-
-
-class CommandComponent:
+class CgiComponent:
     """A function that is a component and exports `wasi:cli/run`: it speaks CGI."""
 
-    __slots__ = ("_client", "_component", "_environment", "_limits", "_make_host")
+    __slots__ = ("_component", "_environment", "_make_host", "spare")
 
     def __init__(self, entry: FunctionEntry, component: Component, client: Client) -> None:
         from wasmind.guest_api.wasi_http.client import Outgoing
@@ -169,10 +137,10 @@ class CommandComponent:
 
         self._environment = Environment(entry.env, entry.args)
         self._component = component
-        self._limits = limits = entry.limits
         self._make_host = lambda wasi, nn, note: HttpHost(
-            wasi, nn, note, Outgoing(client, limits.backend_requests)
+            wasi, nn, note, Outgoing(client, entry.limits.backend_requests)
         )
+        self.spare = _spare(component, entry.limits)
 
     def begin(
         self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
@@ -189,12 +157,51 @@ class CommandComponent:
             self._make_host,
             self._run,
         )
-        return exchange, self._component.guest(self._limits, exchange.host)
+        return exchange, self._component.open(self.spare.take(exchange.host))
 
     async def _run(self, guest: Guest[Any]) -> None:
         from wasmind.guest_api.wasi.p2.command import run_command
 
         await run_command(self._component, guest)
+
+
+class HttpProgram:
+    """A function that is a component and exports `wasi:http/incoming-handler`."""
+
+    __slots__ = ("_backend_requests", "_client", "_component", "_exchange", "_service", "spare")
+
+    def __init__(self, entry: FunctionEntry, component: Component, client: Client) -> None:
+        from wasmind.guest_api.wasi_http import Exchange, Service
+
+        self._component = component
+        self._exchange = Exchange
+        self._service = Service(component, entry.env)
+        self._client = client
+        self._backend_requests = entry.limits.backend_requests
+        self.spare = _spare(component, entry.limits)
+
+    def begin(
+        self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
+    ) -> tuple[Served, Guest[Any]]:
+        """A fresh sandbox for one request, and the exchange to run in it."""
+        exchange = self._exchange(
+            self._service,
+            cgi_request(head, script_name, request.client, request.server),
+            request.body.receive if head.length or head.chunked else None,
+            request.response,
+            session,
+            journal.write,
+            journal.note,
+            self._client,
+            self._backend_requests,
+            request.release,
+            lambda: request.body.trailers,
+        )
+        return exchange, self._component.open(self.spare.take(exchange.host))
+
+
+def _spare(component: Component, limits: Limits) -> Spare:
+    return Spare(component.program.engine, lambda host: component.bare(limits, host))
 
 
 def _damaged(path: Path) -> ProgramError:

@@ -103,6 +103,7 @@ class Serving:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(FIGURES_S)
+            self.deployment.expire()
             self._write_figures()
 
     def _write_figures(self) -> None:
@@ -110,7 +111,7 @@ class Serving:
             generation=self.deployment.generation,
             requests=self.app.ended,
             running=self.admission.node.taken,
-            guests=self.engine.live,
+            guests=self.engine.live - self.engine.spares,
             used=self.models.used(),
         )
         self._figures.running.value, self._figures.guests.value = stats.running, stats.guests

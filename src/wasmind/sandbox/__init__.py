@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wasmind.sandbox.linked import LinkedGuest, LinkedProgram
     from wasmind.sandbox.memory import Memory
     from wasmind.sandbox.program import Program
+    from wasmind.sandbox.spare import Spare
     from wasmind.sandbox.text import from_text
     from wasmind.sandbox.values import F32, F64, S32, S64, U32, U64, Kind, Scalar, Signature
 
@@ -34,6 +35,7 @@ _HOMES = {
     "linked": ("LinkedGuest", "LinkedProgram"),
     "memory": ("Memory",),
     "program": ("Program",),
+    "spare": ("Spare",),
     "text": ("from_text",),
     "values": ("F32", "F64", "S32", "S64", "U32", "U64", "Kind", "Scalar", "Signature"),
 }
@@ -63,6 +65,7 @@ __all__ = [
     "Program",
     "Scalar",
     "Signature",
+    "Spare",
     "compile_program",
     "compile_program_now",
     "from_text",

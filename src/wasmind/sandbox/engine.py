@@ -47,6 +47,8 @@ class Engine:
         self.scheduler = Scheduler()
         self.deadlines = Deadlines()
         self.meter = Meter()
+        self.spares = 0
+        """How many of the guests that exist wait for a run to take them."""
         self.orphans: list[Guest[Any]] = []
         self._on_epoch = ffi.EpochCallback(self._epoch)
         self.on_epoch: int = ctypes.cast(self._on_epoch, ctypes.c_void_p).value or 0
@@ -56,6 +58,12 @@ class Engine:
     def live(self) -> int:
         """How many guests exist."""
         return sum(tier.live for tier in self.tiers)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the pool is half full: then nothing is made that nobody has asked for."""
+        warm = self.tiers[0]
+        return warm.live * 2 > warm.capacity > 0
 
     @property
     def pooling(self) -> bool:

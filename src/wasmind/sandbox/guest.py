@@ -58,7 +58,7 @@ class Guest(Generic[Host]):
 
     __slots__ = (
         "_began", "_began_wall", "_budget_ns", "_callbacks", "_clock", "_context", "_engine", "_failure",
-        "_future", "_scratch", "_store", "_suspension", "_tier", "_waiting", "exit_code", "figures",
+        "_future", "_ready", "_scratch", "_store", "_suspension", "_tier", "_waiting", "exit_code", "figures",
         "finisher", "host", "limits", "memory", "nested", "program",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class Guest(Generic[Host]):
         self.exit_code: int | None = None
         self.nested = 0
         self.finisher: tuple[Wait, Callable[[], Any]] | None = None
+        self._ready = False
         self._engine = program.engine
         self._began_wall = perf_counter_ns()
         self._budget_ns = int(limits.cpu_ms * 1e6)
@@ -101,14 +102,46 @@ class Guest(Generic[Host]):
 
     async def start(self) -> None:
         """Instantiate the program; its start function runs, if it has one. Raises as `run` does."""
+        if self._ready:
+            self._ready = False
+            return
+        self._instantiate()
+        if not self._poll():
+            await self._continue()
+        self._started()
+
+    def prepare(self) -> bool:
+        """Do what `start` does before a host is known: `lend` gives it, then `run` goes on from here.
+
+        False, and the guest can only be closed, if that takes longer than a tick. Raises as `run` does, also
+        for a start function that wants something of its host.
+        """
+        self._instantiate()
+        if not self._poll():
+            return False
+        self._started()
+        self._ready = True
+        return True
+
+    def lend(self, host: Host) -> None:
+        """Give a prepared guest its host; its wall time counts from here."""
+        self.host = host
+        self._began_wall = perf_counter_ns()
+
+    def _instantiate(self) -> None:
         scratch, tier = self._open()
         at = scratch.address
         self._future = ffi.instantiate(
             self.program.pointers[tier.index], self._context, at + INSTANCE, at + TRAP, at + ERROR
         )
-        if not self._poll():
-            await self._continue()
+
+    def _started(self) -> None:
+        """The instance is there: find its memory. Raises what ended the guest instead."""
         self._settle_call()
+        scratch = self._scratch
+        if scratch is None:
+            return
+        at = scratch.address
         name, context = self.program.memory_name, self._context
         if name and context and ffi.export_get(context, at + INSTANCE, name, len(name), at + MEMORY):
             moves = self._engine.room.profile.moves
@@ -289,7 +322,7 @@ class Guest(Generic[Host]):
             if self._future:
                 ffi.future_delete(self._future)
                 self._future = 0
-            elif self.program.pages.left and memory.size:
+            elif self.program.pages.left and memory.size and not self._ready:
                 self.program.pages.learn(memory.address, memory.buffer)
             self.figures.memory_peak = memory.detach()
             if self._callbacks is not None:

@@ -167,6 +167,10 @@ class LinkedGuest(Guest[Host]):
             ]
             self._look_for_memory(number)
 
+    def prepare(self) -> bool:
+        """Its instances are made when they are asked for."""
+        return False
+
     def _provide(self, linker: int, step: Step) -> None:
         item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
         for each in step.given:
