@@ -92,6 +92,21 @@ async def test_a_program_is_freed_with_its_last_request(node: Node) -> None:
     assert node.find("/a/").program.pointers
 
 
+async def test_what_is_ready_goes_with_its_function(node: Node, engine: Engine) -> None:
+    await node.apply(hello("a"), hello("b"))
+    a, b = node.find("/a/"), node.find("/b/")
+    a.spare.fill()
+    b.spare.fill()
+    assert engine.spares == 2
+    await node.apply(hello("a", env={"X": "1"}), hello("b"), generation=2)
+    assert engine.spares == 1
+    node.deployment.expire()
+    assert engine.spares == 0, "nobody has asked for it"
+    b.spare.fill()
+    node.deployment.close()
+    assert engine.spares == 0
+
+
 async def test_generations_are_released_in_order(node: Node) -> None:
     await node.apply(hello("a"))
     first = node.find("/a/")

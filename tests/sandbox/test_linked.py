@@ -119,6 +119,19 @@ async def test_each_guest_has_its_own_instances(engine: Engine) -> None:
     program.close()
 
 
+async def test_its_instances_are_not_made_before_they_are_asked_for(engine: Engine) -> None:
+    def ask(_guest: Guest[Any], value: U32) -> U32:
+        return value
+
+    program = linked(engine, host(ask))
+    before = engine.live
+    guest = LinkedGuest(program, LIMITS, None)
+    assert not guest.prepare()
+    assert engine.live == before
+    guest.close()
+    program.close()
+
+
 async def test_a_trap_while_starting_ends_the_guest(engine: Engine) -> None:
     artifacts = [compile_program_now(from_text("(module (func $f unreachable) (start $f))"), CACHE, None)]
     program = LinkedProgram.link(engine, artifacts, [(0, [])], {}, ())

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from wasmind.sandbox.guest import Guest
 
 
+MOST_LATE = 8
+"""How often a start may outlast a tick, as on a busy machine, until a program counts as slow to start."""
+
+
 class Spare:
     """At most one sandbox, instantiated while nobody waits for it, and given to one run (decision 0029).
 
@@ -20,7 +24,7 @@ class Spare:
     that cannot start so, or not within a tick, has none; nor is one made while half of the pool is in use.
     """
 
-    __slots__ = ("_engine", "_guest", "_make", "_taken", "possible")
+    __slots__ = ("_engine", "_guest", "_late", "_make", "_taken", "possible")
 
     def __init__(self, engine: Engine, make: Callable[[Any], Guest[Any]]) -> None:
         """`make` gives a guest, not yet started, for a host object."""
@@ -28,6 +32,7 @@ class Spare:
         self._make = make
         self._guest: Guest[Any] | None = None
         self._taken = False
+        self._late = 0
         self.possible = True
         """Whether the program can be started before its host is known, as far as was seen."""
 
@@ -52,7 +57,8 @@ class Spare:
                 self._guest = guest
                 self._engine.spares += 1
             else:
-                self.possible = False
+                self._late += 1
+                self.possible = self._late < MOST_LATE
         except Overloaded:
             pass
         except WasmindError:
