@@ -91,6 +91,10 @@ def test_versions_by_all_their_names() -> None:
     names = ("m", "m@1", "m@3", "m:old", "plain", "plain@1")
     assert [caller.find(name) for name in names] == ["three", "one", "three", "one", "plain", "plain"]
     assert caller.versions("m") == ("1", "3")
+    asked = (("m", ""), ("m", "1"), ("m", "3"), ("m:old", ""), ("plain", ""))
+    assert [caller.version(*name) for name in asked] == ["3", "1", "3", "1", "1"]
+    with pytest.raises(ModelNotFound):
+        caller.version("m", "2")
     for unknown in ("m@2", "other", "", "plain@2"):
         assert not caller.knows(unknown)
         with pytest.raises(ModelNotFound):

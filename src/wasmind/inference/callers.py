@@ -7,6 +7,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from wasmind.errors import ModelNotFound, NotAllowed, Overloaded, TokenRefused, UnsupportedOperation
+from wasmind.oip.inference import reference
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -37,18 +38,18 @@ class Caller:
         self._named: dict[str, tuple[NamedModel, ServedModel]] = {}
         for named in entry.models:
             found = (named, served(named.id))
-            self._named.update((reference, found) for reference in (_pinned(named), *named.references))
+            self._named.update((name, found) for name in (_pinned(named), *named.references))
 
-    def find(self, reference: str) -> ServedModel:
+    def find(self, name: str) -> ServedModel:
         """The model of a name, or of `name@version`. Raises ModelNotFound, whatever the reason."""
-        found = self._named.get(reference)
+        found = self._named.get(name)
         if found is None:
-            raise ModelNotFound(f"no such model: {reference[:200]!r}")
+            raise _not_found(name)
         return found[1]
 
-    def knows(self, reference: str) -> bool:
+    def knows(self, name: str) -> bool:
         """Whether it may name this."""
-        return reference in self._named
+        return name in self._named
 
     def resolve(self, name: str) -> Graph | Awaitable[Graph]:
         """Find a named model. Raises ModelNotFound, ModelUnavailable."""
@@ -58,11 +59,22 @@ class Caller:
         """Refuse: callers bring no models."""
         raise UnsupportedOperation("callers bring no models")
 
+    def version(self, model: str, version: str) -> str:
+        """The version that answers for a name, alone (`version` is "") or with a version.
+
+        Raises ModelNotFound.
+        """
+        asked = reference(model, version)
+        found = self._named.get(asked)
+        if found is None:
+            raise _not_found(asked)
+        return found[0].version
+
     def versions(self, model: str) -> tuple[str, ...]:
         """The versions of a model. Raises ModelNotFound."""
         found = tuple(named.version for named in self.entry.models if named.name == model)
         if not found:
-            raise ModelNotFound(f"no such model: {model[:200]!r}")
+            raise _not_found(model)
         return found
 
     def models(self) -> Iterator[tuple[NamedModel, ServedModel]]:
@@ -125,7 +137,11 @@ class Callers:
 
 
 def _pinned(named: NamedModel) -> str:
-    return f"{named.name}@{named.version}"
+    return reference(named.name, named.version)
+
+
+def _not_found(name: str) -> ModelNotFound:
+    return ModelNotFound(f"no such model: {name[:200]!r}")
 
 
 def check_local(host: bytes, origin: bytes | None) -> None:

@@ -126,7 +126,7 @@ class Service:
 
     def inference(self, caller: Caller) -> Inference:
         """A session for one request, with nothing in it yet."""
-        return Inference(Session(caller, self.limits, caller.tenant))
+        return Inference(Session(caller, self.limits, caller.tenant), caller.version)
 
     def answered(
         self, caller: Caller, asked: Target, protocol: str, inference: Inference, began_ns: int
@@ -160,7 +160,7 @@ class Service:
         return found
 
     def _of(self, caller: Caller, asked: Target) -> ModelStatistics:
-        key = (caller.tenant, asked.model, asked.version or caller.versions(asked.model)[0])
+        key = (caller.tenant, asked.model, caller.version(asked.model, asked.version))
         found = self._statistics.get(key)
         if found is None:
             found = self._statistics[key] = ModelStatistics()

@@ -14,7 +14,7 @@ from wasmind.backends.oip.contents import TYPED, put_typed, tensors
 from wasmind.backends.oip.datatypes import DATATYPES
 from wasmind.errors import InvalidArgument, RuntimeFailed
 from wasmind.oip.classification import classify, packed
-from wasmind.oip.inference import VERSION, Inference, chosen
+from wasmind.oip.inference import Inference, chosen
 from wasmind.oip.rest import EXTENSIONS, tensor_metadata
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ async def infer(request: Any, inference: Inference) -> bytes:
         one.name: one.parameters["classification"].int64_param for one in request.outputs if one.parameters
     }
     raw = bool(request.raw_input_contents) or any(DATATYPES[tensor.type] not in TYPED for _, tensor in picked)
-    answer = protocol.ModelInferResponse(
-        model_name=request.model_name, model_version=request.model_version or VERSION, id=request.id
-    )
+    version = inference.version_of(request.model_name, request.model_version)
+    answer = protocol.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
     for name, tensor in picked:
         if count := classes.get(name):
             shape, texts = classify(tensor, count, inference.labels)

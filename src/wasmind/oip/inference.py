@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wasmind.errors import InferenceTimeout, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from wasmind.backends.oip.rest import Named
     from wasmind.nn.graph import Graph
@@ -25,13 +25,21 @@ def reference(model: str, version: str) -> str:
     return f"{model}@{version}" if version else model
 
 
+def same(_model: str, version: str) -> str:
+    """The version that answers, where none but the one asked for is known."""
+    return version or VERSION
+
+
 class Inference:
     """One request's use of a session. Close it when the outputs are written: they are lent."""
 
-    __slots__ = ("_context", "_graph", "began_ns", "ended_ns", "session")
+    __slots__ = ("_context", "_graph", "began_ns", "ended_ns", "session", "version_of")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, version_of: Callable[[str, str], str] = same) -> None:
+        """`version_of` tells which version a model has that was asked for by name and version, or by its
+        name alone (a version of "")."""
         self.session = session
+        self.version_of = version_of
         self.began_ns = self.ended_ns = 0
         """When the inputs were there, and the outputs, by `perf_counter_ns`."""
         self._graph = self._context = 0

@@ -11,7 +11,7 @@ from wasmind.backends.oip import rest as codec
 from wasmind.backends.oip.datatypes import DATATYPES, RAW_ONLY
 from wasmind.errors import InvalidArgument, MethodNotAllowed, ModelUnavailable, RouteNotFound
 from wasmind.oip.classification import classify, packed
-from wasmind.oip.inference import VERSION, Inference, chosen
+from wasmind.oip.inference import Inference, chosen
 from wasmind.oip.refusal import rest_status, words
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ async def answer(
         case "":
             _check_method(method, "GET")
             graph = await inference.graph(asked.model, asked.version)
-            return document(model_metadata(asked.model, graph.signature, (asked.version or VERSION,)))
+            version = inference.version_of(asked.model, asked.version)
+            return document(model_metadata(asked.model, graph.signature, (version,)))
         case "ready":
             _check_method(method, "GET")
             try:
@@ -165,9 +166,8 @@ async def _infer(asked: Target, headers: Mapping[bytes, bytes], body: bytes, inf
         parts.append(part)
         if binary:
             raw.append(data)
-    head = codec.InferResponse(
-        parts, model_name=asked.model, model_version=asked.version or VERSION, id=request.id
-    )
+    version = inference.version_of(asked.model, asked.version)
+    head = codec.InferResponse(parts, model_name=asked.model, model_version=version, id=request.id)
     told, packed_body = codec.pack(head, raw)
     return Answer(200, [(name.encode(), value.encode()) for name, value in told.items()], packed_body)
 
