@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wasmind import config
@@ -91,6 +91,7 @@ def test_what_a_function_may_send_becomes_what_the_model_takes(
         assert given_.flags.c_contiguous
 
 
+@example(TensorType.F16, (), [{"cast": {"type": "f16", "scale": scale}} for scale in (28.0, 29.0, 0.0)], 0)
 @given(kinds, dims, output_steps, st.integers(0, 99))
 def test_what_a_model_gives_becomes_what_its_functions_are_told(
     kind: TensorType, shape: tuple[Any, ...], steps: list[Any], seed: int

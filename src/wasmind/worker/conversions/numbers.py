@@ -58,11 +58,15 @@ def _caster(step: Cast, source: TensorType, target: TensorType) -> Any:
 def scaled(
     array: Array, *, target: np.dtype[Any], work: np.dtype[Any] | None, scale: float, offset: float
 ) -> Array:
-    """`array * scale + offset`, computed in the type `work`, or as it is where that is None, in `target`."""
+    """`array * scale + offset`, computed in the type `work`, or as it is where that is None, in `target`.
+
+    What goes beyond a type's range is infinite, and what then has no value is no number, without a warning.
+    """
     if work is not None:
-        array = array.astype(work)
-        array *= work.type(scale)
-        array += work.type(offset)
+        with np.errstate(all="ignore"):
+            array = array.astype(work)
+            array *= work.type(scale)
+            array += work.type(offset)
     return converted(array, target)
 
 
