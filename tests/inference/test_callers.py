@@ -93,8 +93,10 @@ def test_versions_by_all_their_names() -> None:
     assert caller.versions("m") == ("1", "3")
     asked = (("m", ""), ("m", "1"), ("m", "3"), ("m:old", ""), ("plain", ""))
     assert [caller.version(*name) for name in asked] == ["3", "1", "3", "1", "1"]
-    with pytest.raises(ModelNotFound):
-        caller.version("m", "2")
+    assert caller.versions("m:old") == ("1", "3")
+    for unknown in (("m", "2"), ("m:old", "1"), ("other", "")):
+        with pytest.raises(ModelNotFound):
+            caller.version(*unknown)
     for unknown in ("m@2", "other", "", "plain@2"):
         assert not caller.knows(unknown)
         with pytest.raises(ModelNotFound):

@@ -88,10 +88,15 @@ def test_each_version_has_its_own_figures(node: NodeProcess) -> None:
         ask(node, f"/v2/models/{path}/infer", X)
     after = counts()
     assert {version: after[version] - before[version] for version in after} == {"1": 1, "2": 2}
+    for path, versions in (("same/versions/1", ["1"]), ("same:old", ["1"]), ("chosen", ["1", "2"])):
+        told = ask(node, f"/v2/models/{path}/stats")["model_stats"]
+        assert [one["version"] for one in told] == versions
 
 
 def test_all_versions_are_listed(node: NodeProcess) -> None:
-    assert ask(node, "/v2/models/same")["versions"] == ["2", "1"], "the default first"
+    for name in ("same", "same:old"):
+        told = ask(node, f"/v2/models/{name}")
+        assert (told["name"], told["versions"]) == (name, ["2", "1"]), "the default first"
 
 
 def test_grpc_tells_the_version_too(node: NodeProcess) -> None:

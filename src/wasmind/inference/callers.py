@@ -59,20 +59,22 @@ class Caller:
         """Refuse: callers bring no models."""
         raise UnsupportedOperation("callers bring no models")
 
-    def version(self, model: str, version: str) -> str:
-        """The version that answers for a name, alone (`version` is "") or with a version.
-
-        Raises ModelNotFound.
-        """
+    def named(self, model: str, version: str = "") -> NamedModel:
+        """What answers for a name, which may be an alias, alone or with a version. Raises ModelNotFound."""
         asked = reference(model, version)
         found = self._named.get(asked)
         if found is None:
             raise _not_found(asked)
-        return found[0].version
+        return found[0]
+
+    def version(self, model: str, version: str) -> str:
+        """The version of what answers for a name. Raises ModelNotFound."""
+        return self.named(model, version).version
 
     def versions(self, model: str) -> tuple[str, ...]:
-        """The versions of a model. Raises ModelNotFound."""
-        found = tuple(named.version for named in self.entry.models if named.name == model)
+        """The versions of a model, the one that its name alone means first. Raises ModelNotFound."""
+        name = self._named[model][0].name if model in self._named else model
+        found = tuple(named.version for named in self.entry.models if named.name == name)
         if not found:
             raise _not_found(model)
         return found

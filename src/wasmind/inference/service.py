@@ -205,7 +205,9 @@ class Service:
     def statistics(self, caller: Caller, model: str = "", version: str = "") -> list[dict[str, object]]:
         """What a caller's requests took, of one of its models or of all. Raises ModelNotFound."""
         if model:
-            caller.find(reference(model, version))
+            asked = caller.named(model, version)
+            version = asked.version if version or model != asked.name else ""
+            model = asked.name
         return [
             self._statistics.get((caller.tenant, named.name, named.version), ModelStatistics()).as_dict(
                 named.name, named.version
