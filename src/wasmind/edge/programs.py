@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,16 +10,18 @@ from wasmind.edge.request import cgi_request
 from wasmind.errors import ProgramError
 from wasmind.guest_api.cgi import Environment, Exchange
 from wasmind.guest_api.command import INTERFACES
+from wasmind.guest_api.host import CommandHost, Note
 from wasmind.sandbox import Guest, Program, Spare
 from wasmind.sandbox.artifact import ArtifactCache
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from wasmind.component.component import Component
     from wasmind.config import Limits
     from wasmind.edge.journal import Journal
     from wasmind.guest_api.kind import Kind
+    from wasmind.guest_api.wasi.state import Wasi
     from wasmind.guest_api.wasi_http import Client
     from wasmind.httpd.head import Head
     from wasmind.httpd.request import HttpRequest
@@ -92,55 +95,52 @@ def starter(entry: FunctionEntry, loaded: LoadedProgram) -> tuple[Starter, Clien
     Raises ProgramError, ConfigError.
     """
     if loaded.component is None:
-        return CgiProgram(entry, loaded.program), None
+        return CgiProgram.of_module(entry, loaded.program), None
     from wasmind.guest_api.wasi_http import Client
 
     client = Client(entry.backends)
     if entry.kind == "wasi-http":
         return HttpProgram(entry, loaded.component, client), client
-    return CgiComponent(entry, loaded.component, client), client
+    return CgiProgram.of_component(entry, loaded.component, client), client
 
 
 class CgiProgram:
-    """A function that is a WASI command: it speaks CGI."""
+    """A function that is a command, a module or a component: it speaks CGI."""
 
-    __slots__ = ("_environment", "spare")
+    __slots__ = ("_environment", "_make_host", "_open", "_run", "spare")
 
-    def __init__(self, entry: FunctionEntry, program: Program) -> None:
+    def __init__(
+        self,
+        entry: FunctionEntry,
+        spare: Spare,
+        make_host: Callable[[Wasi, Session, Note], CommandHost] = CommandHost,
+        run: Callable[[Guest[Any]], Awaitable[None]] = Guest.run,
+        open_: Callable[[Guest[Any]], Guest[Any]] | None = None,
+    ) -> None:
+        """`make_host`, `run` and `open_` are other than a module's for a component."""
         self._environment = Environment(entry.env, entry.args)
-        self.spare = Spare(program.engine, lambda host: Guest(program, entry.limits, host))
+        self._make_host = make_host
+        self._run = run
+        self._open = open_
+        self.spare = spare
 
-    def begin(
-        self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
-    ) -> tuple[Served, Guest[Any]]:
-        """A fresh sandbox for one request, and the exchange to run in it."""
-        exchange = Exchange(
-            self._environment,
-            cgi_request(head, script_name, request.client, request.server),
-            request.body.receive if head.length or head.chunked else None,
-            request.response,
-            session,
-            journal.write,
-            journal.note,
-        )
-        return exchange, self.spare.take(exchange.host)
+    @classmethod
+    def of_module(cls, entry: FunctionEntry, program: Program) -> CgiProgram:
+        """For a WASI command that is a core module."""
+        return cls(entry, Spare(program.engine, lambda host: Guest(program, entry.limits, host)))
 
-
-class CgiComponent:
-    """A function that is a component and exports `wasi:cli/run`: it speaks CGI."""
-
-    __slots__ = ("_component", "_environment", "_make_host", "spare")
-
-    def __init__(self, entry: FunctionEntry, component: Component, client: Client) -> None:
+    @classmethod
+    def of_component(cls, entry: FunctionEntry, component: Component, client: Client) -> CgiProgram:
+        """For a component that exports `wasi:cli/run`."""
+        from wasmind.guest_api.wasi.p2.command import run_command
         from wasmind.guest_api.wasi_http.client import Outgoing
         from wasmind.guest_api.wasi_http.host import HttpHost
 
-        self._environment = Environment(entry.env, entry.args)
-        self._component = component
-        self._make_host = lambda wasi, nn, note: HttpHost(
-            wasi, nn, note, Outgoing(client, entry.limits.backend_requests)
-        )
-        self.spare = _spare(component, entry.limits)
+        def make_host(wasi: Wasi, nn: Session, note: Note) -> CommandHost:
+            return HttpHost(wasi, nn, note, Outgoing(client, entry.limits.backend_requests))
+
+        spare = _spare(component, entry.limits)
+        return cls(entry, spare, make_host, partial(run_command, component), component.open)
 
     def begin(
         self, head: Head, script_name: str, request: HttpRequest, session: Session, journal: Journal
@@ -157,12 +157,8 @@ class CgiComponent:
             self._make_host,
             self._run,
         )
-        return exchange, self._component.open(self.spare.take(exchange.host))
-
-    async def _run(self, guest: Guest[Any]) -> None:
-        from wasmind.guest_api.wasi.p2.command import run_command
-
-        await run_command(self._component, guest)
+        guest = self.spare.take(exchange.host)
+        return exchange, guest if self._open is None else self._open(guest)
 
 
 class HttpProgram:
