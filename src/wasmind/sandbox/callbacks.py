@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wasmind.errors import NodeError
 from wasmind.sandbox import ffi
 from wasmind.sandbox.memory import Memory
+from wasmind.sandbox.scratch import MOST_VALUES
 
 if TYPE_CHECKING:
     from wasmind.sandbox.guest import Guest
@@ -18,33 +19,45 @@ MOST_NESTED = 16
 that."""
 
 
+class _Frame:
+    """Where the arguments and results of one call lie, and its trap."""
+
+    __slots__ = ("at", "cells", "trap", "trap_at")
+
+    def __init__(self) -> None:
+        self.cells = ctypes.create_string_buffer(ffi.RAW_SIZE * MOST_VALUES)
+        self.at = ctypes.addressof(self.cells)
+        self.trap = ctypes.c_size_t()
+        self.trap_at = ctypes.addressof(self.trap)
+
+
 class Callbacks:
     """The exports of one instance, each looked up once. `instance` is the address of its
     `wasmtime_instance_t`."""
 
-    __slots__ = ("_context", "_guest", "_handles", "_instance", "_memories")
+    __slots__ = ("_context", "_frames", "_guest", "_handles", "_instance", "_items", "_memories")
 
     def __init__(self, guest: Guest[Any], context: int, instance: int) -> None:
         self._guest = guest
         self._memories: dict[str, tuple[Memory, ctypes.Array[ctypes.c_char]]] = {}
         self._context = context
         self._instance = instance
-        self._handles: dict[str, tuple[Function, ctypes.Array[ctypes.c_char]]] = {}
+        self._handles: dict[str, tuple[Function, int]] = {}
+        self._items: list[ctypes.Array[ctypes.c_char]] = []
+        self._frames: list[_Frame] = []
 
     def call(self, export: str, values: tuple[Any, ...]) -> tuple[Any, int, int]:
         """Call an export; returns its first result, and the trap and the error (0: none) that the caller
         owns."""
         function, handle = self._handles.get(export) or self._find(export)
-        values = function.checked(values)
         count = max(function.taken, function.given)
-        cells = ctypes.create_string_buffer(ffi.RAW_SIZE * max(count, 1))
-        function.raw_arguments.pack_into(cells, 0, *values)
-        trap = ctypes.c_size_t()
-        target, at = ctypes.addressof(handle) + ffi.EXTERN_OFFSET, ctypes.addressof(cells)
-        error = ffi.call_nested(self._context, target, at, count, ctypes.addressof(trap))
-        if error or trap.value or not function.given:
-            return None, trap.value, error
-        return function.raw_results.unpack_from(cells)[0], 0, 0
+        frame = self._frames.pop() if self._frames else _Frame()
+        function.raw_arguments.pack_into(frame.cells, 0, *function.checked(values))
+        error = ffi.call_nested(self._context, handle, frame.at, count, frame.trap_at)
+        trap, frame.trap.value = frame.trap.value, 0
+        result = function.raw_results.unpack_from(frame.cells)[0] if function.given else None
+        self._frames.append(frame)
+        return (None, trap, error) if error or trap else (result, 0, 0)
 
     def memory(self, export: str) -> Memory:
         """One of the instance's memories. Raises NodeError."""
@@ -66,8 +79,11 @@ class Callbacks:
         for memory, _ in self._memories.values():
             memory.detach()
 
-    def _find(self, export: str) -> tuple[Function, ctypes.Array[ctypes.c_char]]:
-        found = self._handles[export] = self._guest.program.function(export), self._item(export)
+    def _find(self, export: str) -> tuple[Function, int]:
+        item = self._item(export)
+        self._items.append(item)
+        found = self._guest.program.function(export), ctypes.addressof(item) + ffi.EXTERN_OFFSET
+        self._handles[export] = found
         return found
 
     def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:

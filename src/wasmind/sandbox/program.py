@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
 from wasmind.errors import ProgramError, UnknownImport
@@ -38,13 +39,19 @@ class Function:
     results: Struct
     raw_arguments: Struct
     raw_results: Struct
+    kinds: bytes
+    """The numbers of its parameters' types in Wasmtime's C API."""
+    masks: tuple[int, ...] | None
+    """The bits of each parameter, where all are integers."""
 
     def checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Bring values into the range of their types; a negative integer is taken as its bits. Raises
         TypeError."""
-        kinds = self.signature.parameters
-        if len(values) != len(kinds):
+        if len(values) != self.taken:
             raise TypeError(f"{self.name.decode()} takes {self.signature}, got {len(values)} values")
+        if self.masks is not None:
+            return tuple(map(and_, values, self.masks))
+        kinds = self.signature.parameters
         return tuple(v & _MASK[k] if k in _MASK else float(v) for v, k in zip(values, kinds, strict=True))
 
 
@@ -190,4 +197,8 @@ def _function(name: str, signature: Signature) -> Function:
         checked_layout(results),
         raw_layout(parameters),
         raw_layout(results),
+        bytes(kind.number for kind in signature.parameters),
+        tuple(_MASK[kind] for kind in signature.parameters)
+        if set(signature.parameters) <= set(_MASK)
+        else None,
     )

@@ -46,8 +46,7 @@ class Scratch:
     def place(self, function: Function, values: tuple[Any, ...]) -> None:
         """Write a call's arguments at `ARGUMENTS`; a program's functions have at most `MOST_VALUES`."""
         function.arguments.pack_into(self.view, ARGUMENTS, *values)
-        for index, kind in enumerate(function.signature.parameters):
-            self.view[ARGUMENTS + index * ffi.VAL_SIZE] = kind.number
+        self.view[ARGUMENTS : ARGUMENTS + function.taken * ffi.VAL_SIZE : ffi.VAL_SIZE] = function.kinds
 
     def results(self, function: Function) -> tuple[Any, ...]:
         """Read a call's results."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import msgspec
 
 from wasmind.component.abi.handles import Handle, HandleTable, Scope
 from wasmind.errors import GuestTrap, LimitExceeded
@@ -47,24 +48,22 @@ class Caller(Protocol):
         """Call back into the guest, which does not suspend meanwhile."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A call into a component instance that is under way."""
 
     scope: Scope
     lent: list[Handle]
 
 
-@dataclass(slots=True, eq=False)
-class Instance:
+class Instance(msgspec.Struct, eq=False):
     """One component instance in one run."""
 
-    handles: HandleTable = field(default_factory=HandleTable)
+    handles: HandleTable = msgspec.field(default_factory=HandleTable)
     may_leave: bool = True
     """False while its realloc or post-return runs, which may call nothing outside."""
     may_enter: bool = True
     """False while another component's call into it is under way: then only its own children may call it."""
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call] = []
     """The calls of other components into it that are under way, innermost last."""
 
 

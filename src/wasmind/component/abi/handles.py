@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,8 +29,7 @@ class Resource:
     destructor: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Scope:
+class Scope(msgspec.Struct, eq=False, gc=False):
     """A call into a component instance, and the borrowed handles it was given and has yet to drop."""
 
     borrows: int = 0
@@ -45,12 +44,15 @@ class Handle(msgspec.Struct, eq=False):
     lends: int = 0
 
 
-@dataclass(slots=True)
-class HandleTable:
+def _none_at_0() -> list[Handle | None]:
+    return [None]
+
+
+class HandleTable(msgspec.Struct):
     """One component instance's handles, by index; index 0 is never used, freed indices are used again."""
 
-    entries: list[Handle | None] = field(default_factory=lambda: [None])
-    free: list[int] = field(default_factory=list)
+    entries: list[Handle | None] = msgspec.field(default_factory=_none_at_0)
+    free: list[int] = []
 
     def add(self, handle: Handle) -> int:
         """Give the handle an index. Raises LimitExceeded."""
@@ -77,10 +79,13 @@ class HandleTable:
 
     def take(self, index: int, resource: Resource) -> Handle:
         """Remove the handle at an index. Raises GuestTrap as `get` does, and if the handle is lent."""
-        handle = self.get(index, resource)
+        entries = self.entries
+        handle = entries[index] if index < len(entries) else None
+        if handle is None or handle.resource is not resource:
+            handle = self.get(index, resource)  # says what is wrong
         if handle.lends:
             raise GuestTrap(f"handle {index}, a {resource.name}, is lent to a call that has not returned")
-        self.entries[index] = None
+        entries[index] = None
         self.free.append(index)
         return handle
 
