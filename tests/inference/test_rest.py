@@ -210,6 +210,7 @@ def test_a_body_that_unpacks_to_too_much(node: NodeProcess) -> None:
         ("deflate", gzip.compress(b"{}")),
         ("br", b"x"),
     ],
+    ids=["gzip that is none", "gzip cut short", "gzip called deflate", "br"],
 )
 def test_codings_that_are_none(node: NodeProcess, coding: str, body: bytes) -> None:
     assert ask(node, INFER, body, content_encoding=coding).status == 400
