@@ -24,7 +24,7 @@ BIN := $(VENV)/bin
 help:
 	@echo 'make demo     a real image classifier behind a real function (ARGS=--once: answer and end)'
 	@echo 'make test     style, types, order of imports, tests'
-	@echo 'make slow     the long tests: soak, kill, fuzz, conformance'
+	@echo 'make slow     the long tests: soak, kill, fuzz, conformance, properties by more examples'
 	@echo 'make peers    the tests against Triton, KServe and MLServer (about 1 GB, once)'
 	@echo 'make bench    figures of this machine'
 	@echo 'make docs     the documentation, in build/docs'
@@ -48,7 +48,7 @@ again: $(VENV)/.dev
 
 slow: $(VENV)/.frameworks
 	@PYTHONPATH=tests $(BIN)/python -m support.tools
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m 'slow or hypothesis' --hypothesis-profile thorough $(ARGS)
 
 # Other inference servers, each in an environment of its own; one that cannot be had here is left out, with a reason.
 peers: $(VENV)/.dev
@@ -87,6 +87,10 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.made-$(VERSION)
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo 'Installing the tools for tests (about 350 MB, once) …'
 	@$(BIN)/python -m pip install -q --group dev
+	@echo 'Building the C library for guests (a minute, once) …'
+	@echo 'int main(void) { return 0; }' \
+	  | $(BIN)/python -m ziglang cc -target wasm32-wasi -O2 -s -x c - -o $(VENV)/.libc.wasm >/dev/null 2>&1 \
+	  || echo 'zig could not build it: tests with guests in C will say why' >&2
 	@touch $@
 
 $(VENV)/.frameworks: $(VENV)/.dev
