@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from wasmind.sandbox import Engine, Program
 
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no failure
-settings.load_profile("patient")
+settings.register_profile("thorough", max_examples=100, deadline=None)  # a busy machine is no failure
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=30)
+settings.load_profile("quick")  # `make slow` runs these tests with the other one
 
 # What is started in a shell's background ignores SIGINT, and so would every process that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +48,13 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A test that sets up logging leaves its descriptor, which it closes, to nobody."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -79,13 +79,13 @@ def test_many_mutated_components() -> None:
                 raise
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=30)), max_size=6))
 def test_random_sections(sections: list[tuple[int, bytes]]) -> None:
     survives(PREAMBLE + b"".join(bytes((code, len(body))) + body for code, body in sections))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes(data: bytes) -> None:
     for read in (read_component, read_module, decode):

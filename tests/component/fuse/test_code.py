@@ -191,7 +191,7 @@ def test_each_instruction(code: bytes) -> None:
         assert translate(b"\0" + write(stream, False)) == b"\0" + write(stream, True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(list(INSTRUCTIONS)), st.integers(0, 400)), max_size=80))
 def test_any_sequence_of_instructions(stream: list[tuple[bytes, int]]) -> None:
     assert translate(b"\0" + write(stream, False)) == b"\0" + write(stream, True)
@@ -263,7 +263,7 @@ def test_instructions_that_are_not_known_cannot_be_fused(code: bytes) -> None:
         translate(b"\0" + code + b"\0\0\0\0\x0b")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_the_bytes_only_our_errors_come(data: bytes) -> None:
     try:
