@@ -338,6 +338,7 @@ class TestDeath:
                 with pytest.raises(ModelDied, match=r"process died: killed by signal 9 \(SIGKILL\)"):
                     await task
 
+    @pytest.mark.slow
     async def test_without_an_explanation_they_are_told_soon_all_the_same(self, tmp_path: Path) -> None:
         async with served(slow(5), tmp_path, warm_up=False) as made:
             task = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
@@ -348,6 +349,7 @@ class TestDeath:
                 await task
             assert time.monotonic() - began < 1
 
+    @pytest.mark.slow
     async def test_an_explanation_that_comes_first_is_used(self, tmp_path: Path) -> None:
         async with served(slow(5), tmp_path, warm_up=False) as made:
             task = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))
@@ -389,6 +391,7 @@ class TestDeath:
             await asyncio.sleep(0.2)
             assert (await made.infer(ONES))[0].tolist() == [[3.0] * 4]
 
+    @pytest.mark.slow
     async def test_leases_of_the_old_connection_still_serve(self, tmp_path: Path) -> None:
         async with served(identity(FLOAT, ("N",)), tmp_path) as made:
             await made.infer(f32(1))
@@ -405,6 +408,7 @@ class TestDeath:
             lease.release()
             await made.settled()
 
+    @pytest.mark.slow
     async def test_killed_again_and_again_under_load_every_call_ends(self, tmp_path: Path) -> None:
         async with served(identity(FLOAT, ("N",)), tmp_path) as made:
             x, ended, stop = many(3000), {"answered": 0, "died": 0}, False
@@ -481,6 +485,7 @@ class TestLife:
         assert len(os.listdir("/proc/self/fd")) <= before + 1
         await backend.close()
 
+    @pytest.mark.slow
     async def test_closing_ends_what_waits_and_what_runs(self, tmp_path: Path) -> None:
         async with served(slow(5), tmp_path, warm_up=False) as made:
             calls = [
@@ -504,6 +509,7 @@ class TestLife:
             assert death.expected
             assert [(await call)[0].tolist() for call in calls] == [[[2.0]]] * 3
 
+    @pytest.mark.slow
     async def test_draining_does_not_last_for_ever(self, tmp_path: Path) -> None:
         async with served(slow(20), tmp_path, warm_up=False) as made:
             call = asyncio.create_task(made.infer(np.ones((1, 1), np.float32), BIG))

@@ -25,6 +25,7 @@ def test_the_status_is_shown(node: NodeProcess) -> None:
     assert wasmind("status", "--json", cwd=node.directory).json["pid"] == node.process.pid
 
 
+@pytest.mark.slow
 def test_models_are_listed_with_their_state(node: NodeProcess) -> None:
     rows = wasmind("models", "ls", "--json", cwd=node.directory).json
     assert rows[0]["state"] == "ready"
@@ -42,12 +43,14 @@ def test_a_reload_is_done_or_refused_with_the_reason(node: NodeProcess) -> None:
     assert "the last reload was refused" in wasmind("status", cwd=node.directory).out
 
 
+@pytest.mark.slow
 def test_a_node_is_reached_though_its_configuration_is_broken_now(node: NodeProcess) -> None:
     node.configure("[node")
     assert wasmind("status", cwd=node.directory).code == 0
     assert wasmind("reload", cwd=node.directory).code == 2
 
 
+@pytest.mark.slow
 def test_without_a_node_the_commands_say_so(tmp_path: Path) -> None:
     prepare(tmp_path)
     for command in ("status", "reload", "stop"):

@@ -26,6 +26,7 @@ path = "broken.onnx"
     return directory
 
 
+@pytest.mark.slow
 def test_models_are_listed(models: Path) -> None:
     ended = wasmind("models", "ls", "--json", cwd=models)
     assert [row["name"] for row in ended.json] == ["linear", "broken"]
@@ -48,6 +49,7 @@ def test_a_model_that_never_ran_is_loaded_once_to_show_it(models: Path) -> None:
     assert kept.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_model_is_tried_on_random_input(models: Path) -> None:
     found = wasmind("models", "test", "linear", "--count", "3", "--json", cwd=models).json
     given, got = (

@@ -55,6 +55,7 @@ def test_a_model_named_on_the_command_line_answers(site: Path, tmp_path: Path) -
     assert (ended.code, ended.out, ended.err) == (0, "3 5 7 9 \n", "")
 
 
+@pytest.mark.slow
 def test_a_model_of_the_configuration_answers(site: Path) -> None:
     ended = wasmind("run", "infer.wasm", cwd=site, stdin=b"0 0 0 1")
     assert (ended.code, ended.out) == (0, "1 1 1 3 \n")
@@ -105,6 +106,7 @@ def test_input_is_streamed_while_it_comes(echo: Path) -> None:
         assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_the_guests_to_know(echo: Path) -> None:
     command = [sys.executable, "-m", "wasmind", "run", "echo.wasm"]
     with subprocess.Popen(command, cwd=echo, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -182,6 +184,7 @@ def test_a_components_end(component: Path, tmp_path: Path, mode: str, code: int)
     assert wasmind("run", component, mode, cwd=tmp_path).code == code
 
 
+@pytest.mark.slow
 def test_a_component_that_is_no_command(tmp_path: Path) -> None:
     path = tmp_path / "server.wasm"
     path.write_bytes(c("hello", WIT, "http"))

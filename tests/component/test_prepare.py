@@ -78,6 +78,7 @@ def test_types_that_double_end_in_a_refusal() -> None:
         prepare_apart(doubling(60), CompileLimits(), None)
 
 
+@pytest.mark.slow
 def test_the_process_may_only_use_so_much_memory() -> None:
     content = bytes(40_000_000)
     data = b"\1\1" + emit.u32(len(content)) + content

@@ -100,6 +100,7 @@ def test_metrics_of_all_processes_are_merged(node: NodeProcess) -> None:
     assert all(name.startswith("wasmind_") for name, *_ in after)
 
 
+@pytest.mark.slow
 def test_counts_survive_the_process_that_counted(node: NodeProcess) -> None:
     from support.nodes import kill
 
@@ -123,6 +124,7 @@ def test_while_a_model_loads_or_is_gone_the_node_is_not_ready(node: NodeProcess)
     node.until(lambda: node.api("/readyz").status == 200)
 
 
+@pytest.mark.slow
 def test_a_drained_node_serves_on_and_is_not_ready(tmp_path: Path) -> None:
     from support.nodes import running
     from wasmind.node.client import ask

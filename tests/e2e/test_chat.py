@@ -77,6 +77,7 @@ def test_what_cannot_be_answered_is_said(chat: NodeProcess) -> None:
     assert (status, said) == (413, [b"The question is too long for the model.\n"])
 
 
+@pytest.mark.slow
 def test_tokens_are_counted(chat: NodeProcess) -> None:
     pieces(chat, b"hello")
     chat.until(lambda: 'wasmind_generated_tokens_total{model="assistant"' in metrics(chat))

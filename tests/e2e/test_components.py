@@ -204,6 +204,7 @@ async def test_work_after_the_response_has_its_limits(served: EdgeProcess) -> No
     assert "ms of CPU" in record["event"]
 
 
+@pytest.mark.slow
 async def test_a_drain_waits_for_work_after_the_response(tmp_path: Path) -> None:
     async with edge(snapshot(server("f", "/*")), tmp_path) as process:
         assert (await ask(process.port, path="/done")).body == b"done"

@@ -276,6 +276,7 @@ async def test_figures_are_told_and_written(tmp_path: Path) -> None:
     assert samples["wasmind_request_failures_total", "f", None, "guest-trap"] == 1
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_over_after_many_requests(tmp_path: Path) -> None:
     paths = ("/f/hello", "/f/trap", "/f/late-trap", "/f/nonsense", "/f/sleep?5", "/nowhere", "/f/drip?2")
     async with edge(snapshot(function()), tmp_path) as process:

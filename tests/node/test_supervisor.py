@@ -77,6 +77,7 @@ def test_a_second_node_on_the_same_state_is_refused(node: NodeProcess) -> None:
     assert f"another node (process {node.process.pid})" in node.log
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named_with_who_has_it(node: NodeProcess, tmp_path: Path) -> None:
     port = node.status().functions_url.rpartition(":")[2]
     prepare(tmp_path, CONFIG.replace("functions = 0", f"functions = {port}"))
@@ -194,6 +195,7 @@ def test_a_broken_configuration_changes_nothing_and_says_why(
     assert node.get("/ask/linear").text == ANSWER
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_leaves_the_rest_served(tmp_path: Path) -> None:
     prepare(tmp_path)
     (tmp_path / "broken.onnx").write_bytes(linear()[:-40])

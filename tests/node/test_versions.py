@@ -87,6 +87,7 @@ def test_a_pinned_grant_is_that_version_and_no_other(versioned: NodeProcess) -> 
         assert answer(versioned, name, "pinned") == NOT_FOUND
 
 
+@pytest.mark.slow
 def test_commands_and_the_api_know_versions(versioned: NodeProcess) -> None:
     shown = versioned.api("/api/v1/models/linear").json()
     assert (shown["version"], shown["names"]) == (1, ["linear", "linear@1", "linear:stable"])
