@@ -58,6 +58,18 @@ async def test_a_deadline_that_has_passed_already_is_told_of() -> None:
     assert len(watched.told) == 1
 
 
+async def test_many_that_are_late_one_after_the_other_do_not_put_it_off() -> None:
+    watched = Watched()
+    watched.deadlines.items.discard(watched.add(-1))
+    timer = watched.deadlines._timer
+    assert timer
+    await asyncio.sleep(0.001)
+    watched.add(-1)
+    assert watched.deadlines._timer in (timer, None), "it rings when it was to ring, or has rung"
+    await asyncio.sleep(0.05)
+    assert len(watched.told) == 1
+
+
 async def test_a_deadline_that_never_comes_costs_no_timer() -> None:
     watched = Watched()
     watched.add(float("inf"))

@@ -48,9 +48,12 @@ class Deadlines(Generic[Item]):
 
     def _arm(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
+        at = max(deadline, loop.time() + _INTERVAL_S)
+        if at >= self._next:  # or items that come late, one after the other, would put it off for ever
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._next = max(deadline, loop.time() + _INTERVAL_S)
+        self._next = at
         self._timer = loop.call_at(self._next, self._sweep)
 
     def _sweep(self) -> None:
