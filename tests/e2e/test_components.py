@@ -145,6 +145,7 @@ async def test_a_client_that_leaves_ends_its_guest(served: EdgeProcess) -> None:
     await until(lambda: served.stats.guests == 0)
 
 
+@pytest.mark.slow
 async def test_a_command_that_is_a_component_speaks_cgi(tmp_path: Path) -> None:
     wasm = adapted(ROOT / "tests" / "guests" / "http.c", ())
     function = component("f", wasm, env={"COLOUR": "green"})

@@ -98,6 +98,7 @@ async def test_a_drain_under_load_loses_nothing(tmp_path: Path) -> None:
         assert process.process.returncode == 0
 
 
+@pytest.mark.slow
 async def test_a_replacement_on_the_same_socket_loses_nothing(tmp_path: Path) -> None:
     with listening_socket() as listener:
         (tmp_path / "1").mkdir()
@@ -153,6 +154,7 @@ async def test_an_idle_worker_drains_at_once(tmp_path: Path) -> None:
         assert await idle.ended()
 
 
+@pytest.mark.slow
 async def test_connections_wait_for_the_next_worker_when_one_is_killed(tmp_path: Path) -> None:
     with listening_socket() as listener:
         (tmp_path / "1").mkdir()
@@ -253,6 +255,7 @@ async def test_a_model_that_was_given_up_says_so(tmp_path: Path) -> None:
 # --- figures ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_figures_are_told_and_written(tmp_path: Path) -> None:
     async with edge(snapshot(function()), tmp_path) as process:
         for path in ("/f/hello", "/f/hello", "/f/trap", "/nowhere"):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from support.nodes import NodeProcess
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 [node]
 dev = true

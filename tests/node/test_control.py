@@ -7,6 +7,7 @@ import http.client
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 import structlog
 
 from support.nodes import await_end, children, kill
@@ -32,6 +33,7 @@ async def reachable(port: int) -> int:
     return await asyncio.to_thread(ask)
 
 
+@pytest.mark.slow
 async def test_it_is_kept_running_and_stopped(tmp_path: Path) -> None:
     state = StateDir.take(tmp_path)
     control = Control(Node(ports=Ports(api=0)), state, structlog.get_logger())

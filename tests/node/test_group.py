@@ -117,6 +117,7 @@ async def test_a_generation_is_released_when_its_last_request_ends(tmp_path: Pat
         await asyncio.wait_for(released, 5)
 
 
+@pytest.mark.slow
 async def test_a_replacement_has_nothing_old_to_release(tmp_path: Path) -> None:
     async with supervised(tmp_path) as found:
         slow = asyncio.create_task(found.get("/f/sleep?8000"))

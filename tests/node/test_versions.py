@@ -127,6 +127,7 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(versioned: NodeProcess)
     versioned.reload()
 
 
+@pytest.mark.slow
 def test_a_model_is_unloaded_and_loaded_by_its_operator(versioned: NodeProcess) -> None:
     (pid,) = (m.pid for m in versioned.status().models if m.version == 2)
     said = wasmind("models", "unload", "linear@2", cwd=versioned.directory)

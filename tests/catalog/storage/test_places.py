@@ -81,6 +81,7 @@ def test_a_registry_without_the_artifact_says_so(registry: str, tmp_path: Path) 
     assert "404" in str(caught.value.cause)
 
 
+@pytest.mark.slow
 def test_an_object_store_keeps_a_model(
     s3: dict[str, Storage], model: Path, tmp_path: Path, watcher: Watcher
 ) -> None:
@@ -91,6 +92,7 @@ def test_an_object_store_keeps_a_model(
     assert watcher.came[uri] == manifest.size
 
 
+@pytest.mark.slow
 def test_an_object_store_keeps_a_single_file(s3: dict[str, Storage], tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"weights")
     uri, manifest = push(tmp_path / "net.onnx", "s3://models/single/net.onnx", s3)
@@ -102,12 +104,14 @@ def test_an_object_store_keeps_a_single_file(s3: dict[str, Storage], tmp_path: P
     assert path.read_bytes() == b"weights"
 
 
+@pytest.mark.slow
 def test_a_prefix_without_a_manifest_is_explained(s3: dict[str, Storage], tmp_path: Path) -> None:
     with pytest.raises(ModelLoadFailed) as caught:
         fetch("s3://models/empty", None, s3, Store(tmp_path), Silent())
     assert "models push" in str(caught.value.remedy)
 
 
+@pytest.mark.slow
 def test_wrong_credentials_are_explained(endpoint: str, tmp_path: Path) -> None:
     options = {"endpoint": endpoint, "access_key_id": "reader", "secret_access_key": "a guess"}
     settings = {"s3://models": Storage(options=options, insecure=True)}
