@@ -32,8 +32,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     """SHA-256 in hexadecimal over its files, or over where it is served."""
     files: tuple[ModelFile, ...] = ()
-    """All that its worker may read, the model's own file first; empty for a model that is served
-    elsewhere."""
+    """All that its worker may read, the model's own file first; of a model that is served elsewhere what
+    its conversions read."""
     encoding: Encoding | None = None
     """Never `autodetect`; None for a model that is served elsewhere."""
     runtime: Runtime | None = None
@@ -56,6 +56,30 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Its name, with the number where it has versions."""
         return self.name if self.version is None else f"{self.name}@{self.version}"
+
+    @property
+    def tokenizers(self) -> tuple[ModelFile, ...]:
+        """What its conversions read."""
+        return tuple(file for file in self.files if file.role == "tokenizer")
+
+    def elsewhere(self) -> ModelRecord:
+        """The other place of a model that is in both, as a model by itself.
+
+        Its version covers the files here where it is converted: tokenizers are among them.
+        """
+        name, digest = f"{self.title}@remote", served_at(self.config.kserve)
+        if self.config.inputs or self.config.outputs:
+            digest = hashlib.sha256((digest + self.digest).encode()).hexdigest()
+        return msgspec.structs.replace(
+            self,
+            name=name,
+            names=(name,),
+            version=None,
+            digest=digest,
+            files=self.tokenizers,
+            encoding=None,
+            runtime=None,
+        )
 
     def usable_by(self, tenant: str) -> bool:
         """Whether functions of `tenant` may be granted it."""
@@ -92,17 +116,22 @@ def read_model(name: str, model: Model, digests: Digests) -> ModelRecord:
 def _read(name: str, model: Model, digests: Digests) -> ModelRecord:
     named = labels.read(model.labels) if model.labels else ()
     card = read_card(model)
+    conversions.require_packages(model)
     if model.path is None:
+        read = conversions.with_tokenizers((), model)
+        served = served_at(model.kserve)
+        if read:
+            served = hashlib.sha256((served + digests.of_model(read)).encode()).hexdigest()
         return ModelRecord(
             name=name,
             names=(name,),
             scope=model.scope,
-            digest=served_at(model.kserve),
+            digest=conversions.version(served, model, named),
+            files=read,
             labels=named,
             card=card,
             config=model,
         )
-    conversions.require_packages(model)
     files = conversions.with_tokenizers(files_of(model.path, model.encoding, model.weights), model)
     encoding = formats.encoding_of(Path(files[0].path), model.encoding)
     declared.check(model, encoding)

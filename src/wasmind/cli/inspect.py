@@ -47,7 +47,8 @@ async def describe(name: str, settings: Model, state: Path) -> tuple[ModelCard, 
         labels=record.labels,
         figures=Figures(state / "figures").of(record.digest),
     )
-    return card, [file.path for file in record.files] or _servers(settings)
+    servers = [] if record.encoding else _servers(settings)
+    return card, [*servers, *(file.path for file in record.files)]
 
 
 def document_of(card: ModelCard, files: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
+from wasmind.backends.converting import ConvertingBackend
 from wasmind.backends.oip.backend import OipBackend
 from wasmind.backends.oip.connect import connect
 from wasmind.backends.process import ProcessBackend
@@ -16,43 +17,60 @@ from wasmind.config import Model
 from wasmind.errors import ModelNotFound, UnsupportedOperation
 from wasmind.models.loads import FILES, content_digest, store
 from wasmind.nn.graph import Graph
+from wasmind.node.converters import converter, seen, sides
 from wasmind.node.plan import RemoteSpec, plan_elsewhere, plan_model
 from wasmind.worker.spawn import listen, spawn
+from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from wasmind.config import KServe
+    from wasmind.nn.backend import Backend
     from wasmind.nn.encoding import Encoding, Target
+    from wasmind.nn.signature import Signature
     from wasmind.node.plan import ModelPlan
     from wasmind.worker.spawn import WorkerProcess
-    from wasmind.worker.spec import Ready
+    from wasmind.worker.spec import Ready, Side
 
 
 class RemoteModel:
-    """One model that is served elsewhere."""
+    """One model that is served elsewhere, and the processes that convert for it."""
 
-    def __init__(self, plan: ModelPlan, backend: OipBackend) -> None:
+    def __init__(
+        self, plan: ModelPlan, servers: OipBackend, backend: Backend, converters: Mapping[Side, LocalModel]
+    ) -> None:
         self.plan = plan
-        self._backend = backend
+        self._servers = servers
+        self._converters = converters
         self.graph = Graph(plan.name, backend, plan.settings.deadline_ms / 1000)
 
     @classmethod
-    async def start(cls, plan: ModelPlan, settings: KServe) -> RemoteModel:
-        """Ask its servers what it takes and gives. Raises NnError, ConfigError, PackageMissing."""
-        servers = connect(settings, plan.settings.queue)
-        backend = OipBackend(plan.name, lambda: servers, when_down="fail")
+    async def start(
+        cls, plan: ModelPlan, settings: KServe, address: Path, log: Callable[[str], None] | None = None
+    ) -> RemoteModel:
+        """Ask its servers what it takes and gives, and start what converts for it, listening at names that
+        begin with `address`. Raises NnError, ConfigError, PackageMissing.
+        """
+        known = connect(settings, plan.settings.queue)
+        servers = OipBackend(plan.name, lambda: known, when_down="fail")
+        converters: dict[Side, LocalModel] = {}
         try:
-            await backend.refresh()
+            served = await servers.refresh()
+            for side in sides(plan):
+                at = address.with_name(f"{address.name}.{side}")
+                converters[side] = await LocalModel.run(converter(plan, side, served), at, log)
         except BaseException:
-            await backend.close()
+            await _close(servers, converters)
             raise
-        return cls(plan, backend)
+        if not converters:
+            return cls(plan, servers, servers, converters)
+        return cls(plan, servers, _around(plan, servers, served, converters), converters)
 
     async def close(self) -> None:
-        """Close the connections to its servers."""
-        await self._backend.close()
+        """Close the connections to its servers, and end its processes."""
+        await _close(self._servers, self._converters)
 
 
 class LocalModel:
@@ -86,6 +104,14 @@ class LocalModel:
         plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
         if isinstance(plan.spec, RemoteSpec):
             raise UnsupportedOperation(f"models.{name} is served elsewhere: there is no process to start")
+        return await cls.run(plan, address, log)
+
+    @classmethod
+    async def run(
+        cls, plan: ModelPlan, address: Path, log: Callable[[str], None] | None = None
+    ) -> LocalModel:
+        """Start the process of a plan; see `start`."""
+        assert isinstance(plan.spec, WorkerSpec)
         with listen(address) as listener:
             process = await spawn(plan.spec, listener, log=log)
             try:
@@ -164,4 +190,24 @@ async def start(name: str, settings: Model, address: Path) -> LocalModel | Remot
     if settings.kserve is None or (settings.in_both_places and settings.prefer != "remote"):
         return await LocalModel.start(name, settings, address)
     plan = plan_elsewhere(await asyncio.to_thread(read_model, name, settings, Digests()))
-    return await RemoteModel.start(plan, settings.kserve)
+    return await RemoteModel.start(plan, settings.kserve, address)
+
+
+async def _close(servers: OipBackend, converters: Mapping[Side, LocalModel]) -> None:
+    await asyncio.gather(servers.close(), *(one.close() for one in converters.values()))
+
+
+def _around(
+    plan: ModelPlan, servers: OipBackend, served: Signature, converters: Mapping[Side, LocalModel]
+) -> ConvertingBackend:
+    """The backend of a model with what converts for it."""
+    inputs, outputs = converters.get("inputs"), converters.get("outputs")
+    backend = ConvertingBackend(
+        plan.name,
+        servers,
+        inputs.graph.backend if inputs is not None else None,
+        outputs.graph.backend if outputs is not None else None,
+    )
+    told = outputs.ready.signature if outputs is not None else None
+    backend.learn(seen(served, inputs.ready.signature if inputs is not None else None, told), served, told)
+    return backend

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wasmind.cli.options import DEFAULT, AsJson, ConfigFile, fetched, read
-from wasmind.cli.output import document, reported, say, shorten, table
+from wasmind.cli.output import document, reported, say, shorten, size, table
 from wasmind.cli.storage import pull, push
 from wasmind.config.versions import names_of, settings_of
 
@@ -63,6 +63,11 @@ def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None
     status = _states(settings).get(name)
     if status:
         say(f"  state  {status.state}" + (f": {status.reason}" if status.reason else ""))
+        for one in status.converters:
+            process = (
+                f"process {one.pid}, {size(one.memory)} resident" if one.pid else one.reason or "no process"
+            )
+            say(f"  {one.side} converted here: {one.state}, {process}")
 
 
 @app.command("test")

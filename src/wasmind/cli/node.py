@@ -10,7 +10,7 @@ from wasmind.cli.output import document, say, size, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wasmind.node.status import Command, NodeStatus
+    from wasmind.node.status import Command, ModelStatus, NodeStatus
 
 
 def _ask(config: Path, command: Command) -> NodeStatus:
@@ -65,7 +65,7 @@ def _show(found: NodeStatus) -> None:
     table(
         ("model", "scope", "state", "process", "memory", "restarts", "reason"),
         [
-            (m.title, m.scope, m.state, m.pid or "-", size(m.memory), m.restarts, m.reason or "")
+            (m.title, m.scope, m.state, _processes(m), size(m.memory), m.restarts, m.reason or "")
             for m in found.models
         ],
         "no models",
@@ -75,3 +75,9 @@ def _show(found: NodeStatus) -> None:
         [(f.name, " ".join(f.routes), " ".join(f.models)) for f in found.functions],
         "no functions",
     )
+
+
+def _processes(model: ModelStatus) -> str:
+    """A model's process, or those that convert for it."""
+    found = [model.pid, *(one.pid for one in model.converters)]
+    return " ".join(str(pid) for pid in found if pid) or "-"

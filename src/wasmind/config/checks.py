@@ -77,8 +77,6 @@ def _bad_model(name: str, model: Model) -> Iterator[str]:
             yield from (f"{at}.kserve: {problem}" for problem in _bad_server(one.kserve))
             if one.path is None and one.source is None and (one.pin or one.load):
                 yield f"{at}: `pin` and `load` are for models that are served here"
-            if one.inputs or one.outputs:
-                yield f"{at}: what is served elsewhere has no process here that could convert its tensors"
         yield from (f"{at}.{problem}" for problem in wrong_steps(one.inputs, one.outputs))
         if isinstance(one.card, Card) and len(one.card.example.given) > 1:
             given = " and ".join(one.card.example.given)

@@ -12,7 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from wasmind.errors import InvalidArgument, ModelUnavailable, NodeError, WasmindError
-from wasmind.models.served import GIVEN_UP, ServedModel
+from wasmind.models.processes import GIVEN_UP
+from wasmind.models.served import ServedModel
 from wasmind.nn.encoding import Encoding, Target
 from wasmind.node.messages import LoadedModel, LoadModel, WantModel
 

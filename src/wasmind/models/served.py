@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from wasmind.backends.process import ProcessBackend
 from wasmind.errors import ModelUnavailable
 from wasmind.models.metered import MeteredBackend
+from wasmind.models.processes import GIVEN_UP, process_backend, tell_process
 from wasmind.nn.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from wasmind.backends.oip.backend import OipBackend
     from wasmind.config import KServe
+    from wasmind.models.elsewhere import Elsewhere
     from wasmind.node.messages import ModelEntry
     from wasmind.telemetry.elsewhere import ElsewhereFigures, RemoteMeter
     from wasmind.telemetry.figures import ModelMeter
-
-GIVEN_UP = ("stopped", "failed", "quarantined")
-"""States that do not end by themselves."""
 
 
 def nobody(_id: str, _tenant: str) -> None:
@@ -30,7 +27,17 @@ def nobody(_id: str, _tenant: str) -> None:
 class ServedModel:
     """A model with its state as the supervisor tells it. It connects as soon as the model is first ready."""
 
-    __slots__ = ("_changed", "_metered", "_process", "_remote", "_told", "_want", "entry", "graph", "meter")
+    __slots__ = (
+        "_changed",
+        "_elsewhere",
+        "_metered",
+        "_process",
+        "_told",
+        "_want",
+        "entry",
+        "graph",
+        "meter",
+    )
 
     def __init__(
         self,
@@ -47,9 +54,9 @@ class ServedModel:
         self.meter = meter
         self._want = want
         self._told = 0.0
-        self._process = _process(entry) if entry.kserve is None else None
+        self._process = process_backend(entry) if entry.kserve is None else None
         counted = elsewhere.remote(entry.name, entry.scope) if elsewhere and entry.kserve else None
-        self._remote = _remote(entry, entry.kserve, counted) if entry.kserve is not None else None
+        self._elsewhere = _elsewhere(entry, entry.kserve, counted) if entry.kserve is not None else None
         self.graph = self._graph()
         self._changed: asyncio.Future[None] | None = None
         self._pass_on(entry)
@@ -105,9 +112,9 @@ class ServedModel:
 
     async def close(self) -> None:
         """Leave its process."""
-        backend = self._process or self._remote
-        assert backend is not None
-        await backend.close()
+        reached = self._process or self._elsewhere
+        assert reached is not None
+        await reached.close()
 
     async def ready(self, tenant: str = "") -> Graph:
         """Wait for its first signature, for as long as one of its inferences may take."""
@@ -127,23 +134,13 @@ class ServedModel:
 
     def _pass_on(self, entry: ModelEntry) -> None:
         if self._process is not None:
-            _tell_process(self._process, entry)
+            tell_process(self._process, entry)
             absent = entry.state == "unloaded" and entry.on_use
             self._metered.want = self._wanted if absent else None
             if absent and (tenant := self._process.next_tenant) is not None:
                 self._wanted(tenant)  # it came just as the model left
-        if self._remote is not None:
-            self._tell_remote(self._remote, entry)
-
-    def _tell_remote(self, backend: OipBackend, entry: ModelEntry) -> None:
-        """Tell the backend what the servers told the supervisor. They may serve another model by and by."""
-        if entry.state in GIVEN_UP:
-            backend.suspend(entry.reason or f"it is {entry.state}")
-        elif entry.signature is not None:
-            known = backend.describes(entry.signature)
-            backend.resume(entry.signature)
-            if not known:
-                self.graph = self._graph()
+        if self._elsewhere is not None and not self._elsewhere.tell(entry):
+            self.graph = self._graph()
 
     def _wanted(self, tenant: str) -> None:
         """Have it loaded; asked once for each time that it is unloaded."""
@@ -151,7 +148,7 @@ class ServedModel:
         self._want(self.entry.id, tenant)
 
     def _graph(self) -> Graph:
-        backend = self._process or self._remote
+        backend = self._process if self._elsewhere is None else self._elsewhere.backend
         assert backend is not None
         self._metered = MeteredBackend(backend, self.meter)
         entry = self.entry
@@ -178,47 +175,8 @@ def _comes(entry: ModelEntry) -> bool:
     return entry.state == "unloaded" or (entry.state == "loading" and entry.alternative is None)
 
 
-def _process(entry: ModelEntry) -> ProcessBackend:
-    return ProcessBackend(
-        entry.socket,
-        entry.name,
-        entry.signature,
-        shared_memory=entry.shared_memory,
-        queue=entry.queue,
-        when_down=entry.when_down,
-    )
+def _elsewhere(entry: ModelEntry, settings: KServe, meter: RemoteMeter | None) -> Elsewhere:
+    """Servers elsewhere; what they need is imported only where there are such models."""
+    from wasmind.models.elsewhere import Elsewhere
 
-
-def _tell_process(backend: ProcessBackend, entry: ModelEntry) -> None:
-    """Tell the connection what the supervisor knows: only it sees a process die."""
-    backend.limit(queue=entry.queue, shared_memory=entry.shared_memory, when_down=entry.when_down)
-    if entry.state in ("ready", "loading"):
-        if entry.signature is not None:
-            backend.resume(entry.signature)
-    elif entry.state == "unloaded":
-        backend.rest()
-        if not entry.on_use:
-            backend.suspend(entry.reason or "it is unloaded")
-        elif entry.signature is not None:
-            backend.expect(entry.signature)
-    elif entry.state == "restarting":
-        backend.explain_death(entry.reason or "its process died")
-    elif entry.state in GIVEN_UP:
-        reason = entry.reason or f"it is {entry.state}"
-        backend.explain_death(reason)
-        backend.suspend(reason)
-
-
-def _remote(entry: ModelEntry, settings: KServe, meter: RemoteMeter | None) -> OipBackend:
-    """A backend for servers elsewhere; what it needs is imported only where there are such models."""
-    from wasmind.backends.oip.backend import OipBackend
-    from wasmind.backends.oip.connect import connect
-
-    return OipBackend(
-        entry.name,
-        lambda: connect(settings, entry.queue, meter),
-        entry.signature,
-        when_down=entry.when_down,
-        hedge_ms=settings.hedge_ms,
-        meter=meter,
-    )
+    return Elsewhere(entry, settings, meter)

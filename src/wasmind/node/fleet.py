@@ -98,15 +98,22 @@ class Fleet:
     def add(self, plan: ModelPlan) -> ServedModel:
         """A model that is not here yet, not started."""
         model: ServedModel
-        if isinstance(plan.spec, RemoteSpec):
+        if not isinstance(plan.spec, RemoteSpec):
+            model = self._process(plan, self._changed)
+        elif plan.spec.conversions is None:
             from wasmind.node.remote import RemoteModel
 
             model = RemoteModel(plan, plan.spec.kserve, self._changed, self._logger)
         else:
-            path = self._run / f"m{next(self._numbers)}"
-            model = ProcessModel(plan, path, self._changed, self._logger, self.residency)
+            from wasmind.node.converted import ConvertedModel
+
+            model = ConvertedModel(plan, plan.spec, self._process, self._changed, self._logger)
         self.models[plan.id] = model
         return model
+
+    def _process(self, plan: ModelPlan, changed: Callable[[ProcessModel], None]) -> ProcessModel:
+        path = self._run / f"m{next(self._numbers)}"
+        return ProcessModel(plan, path, changed, self._logger, self.residency)
 
     def adopt(self, plans: Iterable[ModelPlan]) -> None:
         """Treat models as these plans say from now on; all of them are here."""

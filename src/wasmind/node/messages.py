@@ -76,6 +76,15 @@ class Alternative(msgspec.Struct, frozen=True, kw_only=True):
     stands in."""
 
 
+class Converting(msgspec.Struct, frozen=True, kw_only=True):
+    """What this node converts of a model that is served elsewhere; each process is an entry of its own."""
+
+    served: Signature | None = None
+    """What its servers take and give."""
+    inputs: ModelEntry | None = None
+    outputs: ModelEntry | None = None
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A model that is served by a process of this node, or elsewhere."""
 
@@ -90,6 +99,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     Empty for a model that is served elsewhere."""
     kserve: KServe | None = None
     """Where it is served, if elsewhere."""
+    converting: Converting | None = None
+    """What is converted before and after it, if it is served elsewhere."""
     state: State
     reason: str | None = None
     """Why it is not `ready`, for people."""

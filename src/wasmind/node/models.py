@@ -50,10 +50,12 @@ class ServedModel(Protocol):
     plan: ModelPlan
     entry: ModelEntry
     """What edge workers are told of it."""
-    failure: WasmindError | None
-    """Why it was given up or is being restarted; None while all is well."""
     report: Ready | None
     """What its newest process said of it."""
+
+    @property
+    def failure(self) -> WasmindError | None:
+        """Why it was given up or is being restarted; None while all is well."""
 
     def adopt(self, plan: ModelPlan) -> None:
         """Take over a newer plan of the same model: what it is called to people, how edges treat it."""

@@ -12,7 +12,7 @@ import msgspec
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.declared import declared_signature
 from wasmind.catalog.digests import Digests
-from wasmind.catalog.model import served_at
+from wasmind.catalog.files import ModelFile
 from wasmind.catalog.storage.fetch import localized
 from wasmind.catalog.storage.store import STORE, Store
 from wasmind.config import Card, KServe
@@ -49,6 +49,10 @@ class RemoteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model that runs elsewhere, in the place of a process's `WorkerSpec`."""
 
     kserve: KServe
+    conversions: Conversions | None = None
+    """What processes of this node convert before and after it."""
+    tokenizers: tuple[ModelFile, ...] = ()
+    """The files that they read."""
     encoding: Literal["remote"] = "remote"
     runtime: Literal["kserve"] = "kserve"
 
@@ -171,7 +175,8 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
     node = config.node
     lazy = node.model_memory is not None
     plans = {record.id: plan_model(record, lazy=lazy) for record in catalog.models.values()}
-    twins = tuple(_twin(record) for record in catalog.models.values() if record.config.in_both_places)
+    both = (record for record in catalog.models.values() if record.config.in_both_places)
+    twins = tuple(plan_elsewhere(record.elsewhere()) for record in both)
     by_name = {name: plans[record.id] for record in catalog.models.values() for name in record.names}
     models = (*(_with_alternative(plan, by_name, twins) for plan in plans.values()), *twins)
     ids = {record: plan.id for record, plan in plans.items()}
@@ -195,26 +200,17 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
 
 
 def plan_model(record: ModelRecord, *, lazy: bool = False, attempts: int = LOAD_ATTEMPTS) -> ModelPlan:
-    """How a model is served: here, if it has files. Raises PackageMissing for a missing protocol.
+    """How a model is served: here, if it is a file. Raises PackageMissing for a missing protocol.
 
     `lazy` ones are loaded on first use, unless their settings say otherwise.
     """
-    plan = _planned(record, _spec(record) if record.files else _remote_spec(record))
+    plan = _planned(record, _remote_spec(record) if record.encoding is None else _spec(record))
     return msgspec.structs.replace(plan, at_start=_at_start(record.config, lazy=lazy), attempts=attempts)
 
 
 def plan_elsewhere(record: ModelRecord) -> ModelPlan:
     """How a model with servers elsewhere is served there. Raises PackageMissing."""
     return _planned(record, _remote_spec(record))
-
-
-def _twin(record: ModelRecord) -> ModelPlan:
-    """The other place of a model that is in both."""
-    name = f"{record.title}@remote"
-    there = msgspec.structs.replace(
-        record, name=name, names=(name,), version=None, digest=served_at(record.config.kserve), files=()
-    )
-    return plan_elsewhere(there)
 
 
 def _with_alternative(
@@ -262,7 +258,7 @@ def _remote_spec(record: ModelRecord) -> RemoteSpec:
     settings = record.config
     assert settings.kserve is not None
     check_packages(settings.kserve)
-    return RemoteSpec(kserve=settings.kserve)
+    return RemoteSpec(kserve=settings.kserve, conversions=_conversions(record), tokenizers=record.tokenizers)
 
 
 def _spec(record: ModelRecord) -> WorkerSpec:

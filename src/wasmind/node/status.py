@@ -46,6 +46,18 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     guests: int = 0
 
 
+class ConverterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that converts for a model that is served elsewhere."""
+
+    side: Literal["inputs", "outputs"]
+    """What it converts."""
+    state: State
+    reason: str | None = None
+    pid: int | None = None
+    restarts: int = 0
+    memory: int | None = None
+
+
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A model and its process, or the servers that have it elsewhere."""
 
@@ -69,9 +81,11 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     load_seconds: float | None = None
     memory: int | None = None
-    """Bytes its process has resident."""
+    """Bytes its process has resident, or its converters together."""
     servers: tuple[str, ...] = ()
     """Where it is served, if elsewhere."""
+    converters: tuple[ConverterStatus, ...] = ()
+    """What converts here, if it is served elsewhere."""
     functions: tuple[str, ...] = ()
     """Which functions may name it."""
     card: ModelCard | None = None

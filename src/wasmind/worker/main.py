@@ -56,11 +56,11 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     held = confine.begin(spec)
 
-    from wasmind.worker.runtimes.base import RUNTIMES, framework
+    from wasmind.worker.runtimes.base import framework, offered
 
     runtime = framework(spec.runtime, spec.encoding)
-    floor = RUNTIMES[spec.runtime].floor
-    if spec.memory < floor:
+    offer = offered(spec.runtime)
+    if offer is not None and spec.memory < (floor := offer.floor):
         raise ModelLoadFailed(
             f"memory = {spec.memory} is less than {runtime.name} takes without any model",
             remedy=f"give the model at least {floor >> 20} MiB",

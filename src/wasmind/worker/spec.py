@@ -18,6 +18,8 @@ END, LEAVE = b"end", b"leave"
 connected until each has left."""
 
 Confining: TypeAlias = Literal["required", "best-effort"]
+Side: TypeAlias = Literal["inputs", "outputs"]
+"""What of a model that runs elsewhere is converted here, in the place of an encoding."""
 
 
 class Conversions(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +44,12 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The model's name, for people."""
     files: tuple[ModelFile, ...]
     """All that it may read; the first is the model. `catalog.files.files_of` finds them."""
-    encoding: Encoding
-    runtime: Runtime
+    encoding: Encoding | Side
+    runtime: Runtime | Literal["convert"]
+    """`convert`: no model, only its conversions."""
     declared: Signature | None = None
-    """What the operator says that a TorchScript model takes and gives."""
+    """What the operator says that a TorchScript model takes and gives, or what the servers of a model say
+    whose conversions run here."""
     target: Target = "cpu"
     fallback: Literal["cpu"] | None = None
     """Where to run when there is no such target; None: it is refused."""

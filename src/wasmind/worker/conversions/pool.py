@@ -33,7 +33,7 @@ def pool(
     if dims is None or len(dims) != 3:
         impossible("pool", inner, "it is not [N, tokens, size]", "leave the step out")
     kind = inner.type if inner.type in (TensorType.F32, TensorType.F64) else TensorType.F32
-    at = _mask(step, model)
+    at = mask_of(step, model)
 
     def run(array: Array, inputs: Sequence[Array]) -> Array:
         values = array.astype(DTYPES[kind])
@@ -47,8 +47,8 @@ def pool(
     return TensorSpec(inner.name, kind, (dims[0], dims[2])), run
 
 
-def _mask(step: Pool, model: Signature) -> int | None:
-    """Which of the model's inputs is the mask; None: every token counts."""
+def mask_of(step: Pool, model: Signature) -> int | None:
+    """Which of the model's inputs is the mask; None: every token counts. Raises ModelLoadFailed."""
     places = {spec.name: index for index, spec in enumerate(model.inputs)}
     if step.mask is not None and step.mask not in places:
         raise ModelLoadFailed(

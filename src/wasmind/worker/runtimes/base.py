@@ -14,11 +14,11 @@ from wasmind.nn.tensor import TensorType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
 
     from wasmind.config import Encoding, Runtime
     from wasmind.nn.signature import Signature
-    from wasmind.worker.spec import WorkerSpec
+    from wasmind.worker.spec import Side, WorkerSpec
     from wasmind.worker.syscalls import Profile
 
     Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -137,11 +137,18 @@ RUNTIMES: dict[Runtime, Offer] = {
     "tflite": Offer("wasmind.worker.runtimes.tflite", frozenset({"tensorflowlite"}), "tflite", 90 << 20),
     "ggml": Offer("wasmind.worker.runtimes.ggml", frozenset({"ggml"}), "ggml", 96 << 20),
 }
+CONVERT = Offer("wasmind.worker.runtimes.convert", frozenset({"inputs", "outputs"}), "image", 96 << 20)
+"""What converts for a model elsewhere: no runtime that a model may name."""
 
 
-def framework(runtime: Runtime, encoding: Encoding) -> Framework:
+def offered(runtime: Runtime | Literal["convert"]) -> Offer | None:
+    """The runtime of this name."""
+    return CONVERT if runtime == "convert" else RUNTIMES.get(runtime)
+
+
+def framework(runtime: Runtime | Literal["convert"], encoding: Encoding | Side) -> Framework:
     """Import a framework. Raises InvalidEncoding when it does not read the encoding, or is not installed."""
-    offer = RUNTIMES.get(runtime)
+    offer = offered(runtime)
     if offer is None or encoding not in offer.encodings:
         readers = sorted(name for name, other in RUNTIMES.items() if encoding in other.encodings)
         raise InvalidEncoding(

@@ -23,12 +23,11 @@ from wasmind.worker.syscalls import Profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wasmind.config import Encoding
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
 _TYPES = {("boolean" if kind is TensorType.BOOL else str(kind)): kind for kind in TensorType}
-_READERS: dict[Encoding, str] = {
+_READERS = {
     "openvino": "ir",
     "onnx": "onnx",
     "tensorflowlite": "tflite",
