@@ -291,11 +291,19 @@ def test_a_step_that_cannot_be_is_named(what: str, steps: list[object], words: s
     assert "models" in found
 
 
-def test_what_is_served_elsewhere_is_not_converted() -> None:
-    words = refusal(
-        models={"m": {"kserve": {"url": "http://h", "model": "m"}, "inputs": {"x": {"convert": ["image"]}}}}
+def test_what_is_served_elsewhere_is_converted_by_the_same_rules() -> None:
+    elsewhere = {"kserve": {"url": "http://h", "model": "m"}}
+    found = parsed(models={"m": {**elsewhere, "inputs": {"x": {"convert": ["image"]}}}}).models["m"]
+    assert found.inputs["x"].steps[0].kinds == ("image",)
+    assert "softmax is not for inputs" in refusal(
+        models={"m": {**elsewhere, "inputs": {"x": {"convert": ["softmax"]}}}}
     )
-    assert "no process here" in words
+    assert "`pin` and `load`" in refusal(
+        models={"m": {**elsewhere, "pin": True, "inputs": {"x": {"convert": ["image"]}}}}
+    )
+
+
+def test_a_card_has_one_example() -> None:
     assert "one of image, text and npz" in refusal(
         models={"m": {"path": "m", "card": {"example": {"image": "a", "text": "b"}}}}
     )
