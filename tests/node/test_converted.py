@@ -30,7 +30,7 @@ from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.node.converters import converter
 from wasmind.node.fleet import Fleet
 from wasmind.node.messages import ModelState, decode_to_edge, encode
-from wasmind.node.plan import plan_model
+from wasmind.node.plan import RemoteSpec, plan_model
 from wasmind.telemetry.figures import EdgeFigures
 from wasmind.telemetry.metrics import Registry
 from wasmind.worker.spec import WorkerSpec
@@ -196,11 +196,19 @@ def test_one_item_in_is_one_row_out(steps: list[Any], dims: int | None, told: in
         (TensorSpec("x", TensorType.F32, (dims, 3)),),
         (TensorSpec("y", TensorType.F32, (None, 9)), TensorSpec("z", TensorType.F32, (None, 9))),
     )
-    spec = converter(remote, "outputs", served).spec
-    assert isinstance(spec, WorkerSpec)
-    assert spec.declared is not None
-    assert [one.dims for one in spec.declared.outputs] == [(told, 9), (None, 9)]
-    assert converter(remote, "inputs", served).spec.declared == served  # type: ignore[union-attr]  # as above
+    assert isinstance(remote.spec, RemoteSpec)
+    inputs, outputs = (converter(remote, one, served).spec for one in remote.spec.converters)
+    assert isinstance(inputs, WorkerSpec)
+    assert isinstance(outputs, WorkerSpec)
+    assert inputs.declared == served
+    assert outputs.declared is not None
+    assert [one.dims for one in outputs.declared.outputs] == [(told, 9), (None, 9)]
+
+
+def test_other_settings_are_other_processes() -> None:
+    assert plan("http://h").id == plan("http://h").id
+    assert plan("http://h").id != plan("http://h", instances=2).id
+    assert plan("http://h", {}).id == plan("http://h", {}, instances=2).id, "there are none"
 
 
 def test_a_tokenizer_s_content_is_part_of_the_version(tmp_path: Path) -> None:
@@ -208,7 +216,8 @@ def test_a_tokenizer_s_content_is_part_of_the_version(tmp_path: Path) -> None:
     path.write_text("{}")
     declared = {"inputs": {"text": [{"text": {"tokenizer": str(path)}}]}}
     before, plain = plan("http://h", declared), plan("http://h", {})
-    assert before.spec.tokenizers[0].path == str(path)  # type: ignore[union-attr]  # it is remote
+    assert isinstance(before.spec, RemoteSpec)
+    assert [file.path for file in before.spec.converters[0].files] == [str(path)]
     path.write_text("{ }")
     after = plan("http://h", declared)
     assert len({before.digest, after.digest, plain.digest}) == 3

@@ -17,7 +17,7 @@ from wasmind.config import Model
 from wasmind.errors import ModelNotFound, UnsupportedOperation
 from wasmind.models.loads import FILES, content_digest, store
 from wasmind.nn.graph import Graph
-from wasmind.node.converters import converter, seen, sides
+from wasmind.node.converters import converter, seen, side_of
 from wasmind.node.plan import RemoteSpec, plan_elsewhere, plan_model
 from wasmind.worker.spawn import listen, spawn
 from wasmind.worker.spec import WorkerSpec
@@ -58,9 +58,9 @@ class RemoteModel:
         converters: dict[Side, LocalModel] = {}
         try:
             served = await servers.refresh()
-            for side in sides(plan):
-                at = address.with_name(f"{address.name}.{side}")
-                converters[side] = await LocalModel.run(converter(plan, side, served), at, log)
+            for spec in plan.spec.converters if isinstance(plan.spec, RemoteSpec) else ():
+                at = address.with_name(f"{address.name}.{side_of(spec)}")
+                converters[side_of(spec)] = await LocalModel.run(converter(plan, spec, served), at, log)
         except BaseException:
             await _close(servers, converters)
             raise

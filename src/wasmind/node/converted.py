@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wasmind.node.converters import converter, seen, sides
+from wasmind.node.converters import converter, seen, side_of
 from wasmind.node.messages import Converting
 from wasmind.node.remote import RemoteModel
 from wasmind.node.status import ConverterStatus
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wasmind.node.plan import ModelPlan, RemoteSpec
     from wasmind.node.status import ModelStatus
     from wasmind.telemetry.logs import Logger
-    from wasmind.worker.spec import Ready, Side
+    from wasmind.worker.spec import Ready, WorkerSpec
 
 _WORST_FIRST: tuple[State, ...] = ("quarantined", "failed", "away", "restarting", "loading", "ready")
 
@@ -37,8 +37,10 @@ _WORST_FIRST: tuple[State, ...] = ("quarantined", "failed", "away", "restarting"
 class Converter:
     """The process for one side of a model. It starts when it is told what the servers say."""
 
-    def __init__(self, side: Side, process: ProcessModel) -> None:
-        self.side = side
+    def __init__(self, spec: WorkerSpec, process: ProcessModel) -> None:
+        """`process` is not started."""
+        self.spec = spec
+        self.side = side_of(spec)
         self.process = process
         self.told: Signature | None = None
         """What it was started with."""
@@ -53,7 +55,7 @@ class Converter:
         if self.told is not None:
             await self.process.unload("its servers tell of other tensors than before", on_use=False)
         self.told = served
-        self.process.plan = converter(plan, self.side, served)
+        self.process.plan = converter(plan, self.spec, served)
         self.process.entry = msgspec.structs.replace(self.process.entry, signature=None)
         self.process.start()
 
@@ -86,7 +88,7 @@ class ConvertedModel:
         self.report: Ready | None = None
         self.used = 0.0
         self.converters = [
-            Converter(side, make(converter(plan, side, None), self._part_changed)) for side in sides(plan)
+            Converter(one, make(converter(plan, one, None), self._part_changed)) for one in spec.converters
         ]
         self._remote = RemoteModel(_as_served(plan), spec.kserve, self._part_changed, logger)
         self._changed = changed
@@ -100,7 +102,7 @@ class ConvertedModel:
         self.plan = plan
         self._remote.adopt(_as_served(plan))
         for one in self.converters:
-            one.process.adopt(converter(plan, one.side, one.told))
+            one.process.adopt(converter(plan, one.spec, one.told))
         self.entry = self._composed()
 
     @property

@@ -100,7 +100,7 @@ class Fleet:
         model: ServedModel
         if not isinstance(plan.spec, RemoteSpec):
             model = self._process(plan, self._changed)
-        elif plan.spec.conversions is None:
+        elif not plan.spec.converters:
             from wasmind.node.remote import RemoteModel
 
             model = RemoteModel(plan, plan.spec.kserve, self._changed, self._logger)

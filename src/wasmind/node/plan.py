@@ -12,13 +12,13 @@ import msgspec
 from wasmind.catalog.catalog import read_catalog
 from wasmind.catalog.declared import declared_signature
 from wasmind.catalog.digests import Digests
-from wasmind.catalog.files import ModelFile
 from wasmind.catalog.storage.fetch import localized
 from wasmind.catalog.storage.store import STORE, Store
 from wasmind.config import Card, KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
 from wasmind.node.callers import read_callers
+from wasmind.node.converters import conversions_of, converters_of
 from wasmind.node.messages import (
     Alternative,
     FunctionEntry,
@@ -27,7 +27,7 @@ from wasmind.node.messages import (
     NodeEntry,
 )
 from wasmind.sandbox import CompileLimits
-from wasmind.worker.spec import Conversions, WorkerSpec
+from wasmind.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +49,8 @@ class RemoteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model that runs elsewhere, in the place of a process's `WorkerSpec`."""
 
     kserve: KServe
-    conversions: Conversions | None = None
-    """What processes of this node convert before and after it."""
-    tokenizers: tuple[ModelFile, ...] = ()
-    """The files that they read."""
+    converters: tuple[WorkerSpec, ...] = ()
+    """The processes of this node that convert for it, as long as its servers have said nothing."""
     encoding: Literal["remote"] = "remote"
     runtime: Literal["kserve"] = "kserve"
 
@@ -258,7 +256,7 @@ def _remote_spec(record: ModelRecord) -> RemoteSpec:
     settings = record.config
     assert settings.kserve is not None
     check_packages(settings.kserve)
-    return RemoteSpec(kserve=settings.kserve, conversions=_conversions(record), tokenizers=record.tokenizers)
+    return RemoteSpec(kserve=settings.kserve, converters=converters_of(record))
 
 
 def _spec(record: ModelRecord) -> WorkerSpec:
@@ -282,17 +280,9 @@ def _spec(record: ModelRecord) -> WorkerSpec:
         run_limit_ms=settings.deadline_ms,
         load_timeout_ms=settings.load_timeout_ms,
         warm_up=settings.warm_up,
-        conversions=_conversions(record),
+        conversions=conversions_of(record),
         confinement=settings.confinement,
     )
-
-
-def _conversions(record: ModelRecord) -> Conversions | None:
-    settings = record.config
-    if not settings.inputs and not settings.outputs:
-        return None
-    found = Conversions(inputs=settings.inputs, outputs=settings.outputs)
-    return msgspec.structs.replace(found, labels=record.labels) if "top_k" in found.kinds else found
 
 
 async def compile_functions(
