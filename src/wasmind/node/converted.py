@@ -201,7 +201,7 @@ class ConvertedModel:
         signature, state, reason = self._signature(), worst.entry.state, worst.entry.reason
         if reason is not None and worst is not self._remote:
             reason = f"{worst.entry.name}: {reason}"
-        if _rank(state) == len(_WORST_FIRST) - 1 and signature is None:
+        if state == "ready" and signature is None:
             state, reason = "loading", "its servers tell of other tensors than before"
         entries = {one.side: one.process.entry for one in self.converters}
         return msgspec.structs.replace(
