@@ -42,6 +42,7 @@ class TensorType(Enum):
         return member
 
     size: int
+    __hash__ = object.__hash__  # each is one object, and an inference looks some of them up
 
     def __str__(self) -> str:
         return str(self.value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -72,22 +71,28 @@ class RestTransport:
 
     async def signature(self, timeout: float) -> Signature:
         """The model's signature."""
-        async with _within(timeout, self._url):
-            body, _ = await self._exchange(self._ask_model)
+        try:
+            async with asyncio.timeout(timeout):
+                body, _ = await self._exchange(self._ask_model)
+        except TimeoutError as error:
+            raise self._late(timeout) from error
         return metadata.parse(body)
 
     async def infer(
         self, inputs: Sequence[rest.Named], outputs: Sequence[str], timeout: float
     ) -> list[rest.Named]:
         """Run one inference. The first one asks before whether the server takes raw bytes."""
-        async with _within(timeout, self._url):
-            if self._binary is None:
-                await self._learn()
-            headers, body = rest.pack_request(
-                inputs, binary=bool(self._binary), outputs=outputs, request_id=request_id()
-            )
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            answer, length = await self._exchange(self._run, lines, body)
+        try:
+            async with asyncio.timeout(timeout):
+                if self._binary is None:
+                    await self._learn()
+                headers, body = rest.pack_request(
+                    inputs, binary=bool(self._binary), outputs=outputs, request_id=request_id()
+                )
+                lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                answer, length = await self._exchange(self._run, lines, body)
+        except TimeoutError as error:
+            raise self._late(timeout) from error
         return rest.unpack_response(answer, length)
 
     async def close(self) -> None:
@@ -134,21 +139,14 @@ class RestTransport:
         length = answer.headers.get(rest.HEADER_LENGTH.encode())
         return answer.body, None if length is None else length.decode("latin-1")
 
+    def _late(self, seconds: float) -> InferenceTimeout:
+        return InferenceTimeout(f"{self._url} did not answer within {seconds:.3g} s")
+
     def _refuse(self, status: int, body: bytes) -> NoReturn:
         kind = _REFUSALS.get(status, RuntimeFailed)
         raise kind(
             f"{self._url} answered {status}", cause=rest.error_text(body), remedy=_REMEDIES.get(status)
         )
-
-
-@asynccontextmanager
-async def _within(seconds: float, url: str) -> AsyncIterator[None]:
-    """A timeout whose end is an InferenceTimeout that names the server."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise InferenceTimeout(f"{url} did not answer within {seconds:.3g} s") from error
 
 
 def connect(url: str, settings: KServe) -> RestTransport:
