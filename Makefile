@@ -89,7 +89,8 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@$(BIN)/python -m pip install -q --group dev
 	@echo 'Building the C library for guests (a minute, once) …'
 	@echo 'int main(void) { return 0; }' \
-	  | $(BIN)/python -m ziglang cc -target wasm32-wasi -O2 -s -x c - -o $(VENV)/.libc.wasm >/dev/null 2>&1 \
+	  | (cd / && $(abspath $(BIN))/python -m ziglang cc -target wasm32-wasi -O2 -s -x c - -o $(abspath $(VENV))/.libc.wasm) \
+	    >/dev/null 2>&1 \
 	  || echo 'zig could not build it: tests with guests in C will say why' >&2
 	@touch $@
 

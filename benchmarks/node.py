@@ -70,7 +70,7 @@ def command(source: Path, out: Path) -> None:
         return
     zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O2", "-s"]
     words = ["-Wl,-z,stack-size=65536", "-I", str(ROOT / "guests" / "c"), str(source), "-o", str(out)]
-    subprocess.run([*zig, *words], check=True)
+    subprocess.run([*zig, *words], check=True, cwd="/")
 
 
 @contextlib.contextmanager

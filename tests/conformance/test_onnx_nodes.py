@@ -68,7 +68,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         "-o",
         str(built),
     ]
-    subprocess.run(words, check=True)
+    subprocess.run(words, check=True, cwd=built.parent)
     return built.read_bytes()
 
 

@@ -37,8 +37,9 @@ def _kept(name: str, sources: tuple[Path, ...], make: Callable[[Path], None]) ->
 
 
 def _run(command: list[str], **environment: str) -> None:
+    environment = {**os.environ, **environment}
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=300
+        command, capture_output=True, text=True, check=False, env=environment, timeout=300, cwd="/"
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
