@@ -41,7 +41,7 @@ def build_c(source: Path) -> bytes:
         BUILT.mkdir(parents=True, exist_ok=True)
         part = built.with_suffix(f".{os.getpid()}")
         command = [sys.executable, "-m", "ziglang", "cc", *flags, str(source), "-o", str(part)]
-        # Elsewhere than in the environment: there zig takes its own libraries for others, and builds them anew.
+        # Not from within the environment: there zig takes its libraries for others, and builds them anew.
         subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
         part.rename(built)
     return built.read_bytes()
