@@ -168,7 +168,7 @@ def _summary(array: Array) -> str:
     if array.size <= 8:
         return " ".join(f"{number:.6g}" for number in array.astype(np.float64).ravel())
     numbers = array.astype(np.float64).ravel()
-    return f"min {numbers.min():.4g}, mean {numbers.mean():.4g}, max {numbers.max():.4g}"
+    return f"min {np.min(numbers):.4g}, mean {np.mean(numbers):.4g}, max {np.max(numbers):.4g}"
 
 
 def _top(output: Array, labels: tuple[str, ...]) -> list[tuple[str, float]]:

@@ -100,4 +100,4 @@ class Layouts:
 def bytes_of(array: Array) -> memoryview:
     """The bytes of a contiguous array, in place; of another one, of a copy."""
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return memoryview(flat)  # type: ignore[arg-type]  # a Buffer from Python 3.12 on
+    return flat.data
