@@ -101,6 +101,12 @@ def test_all_versions_are_listed(node: NodeProcess) -> None:
         assert (told["name"], told["versions"]) == (name, ["2", "1"]), "the default first"
 
 
+def test_an_alias_is_no_model_to_load(node: NodeProcess) -> None:
+    for action in ("load", "unload"):
+        assert "no such model" in ask(node, f"/v2/repository/models/same:old/{action}", "{}")["error"]
+    assert ask(node, "/v2/repository/models/same/load", "{}") == {}
+
+
 def test_grpc_tells_the_version_too(node: NodeProcess) -> None:
     grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
     from open_inference.grpc import protocol

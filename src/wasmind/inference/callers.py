@@ -42,10 +42,7 @@ class Caller:
 
     def find(self, name: str) -> ServedModel:
         """The model of a name, or of `name@version`. Raises ModelNotFound, whatever the reason."""
-        found = self._named.get(name)
-        if found is None:
-            raise _not_found(name)
-        return found[1]
+        return self._found(name)[1]
 
     def knows(self, name: str) -> bool:
         """Whether it may name this."""
@@ -61,11 +58,7 @@ class Caller:
 
     def named(self, model: str, version: str = "") -> NamedModel:
         """What answers for a name, which may be an alias, alone or with a version. Raises ModelNotFound."""
-        asked = reference(model, version)
-        found = self._named.get(asked)
-        if found is None:
-            raise _not_found(asked)
-        return found[0]
+        return self._found(reference(model, version))[0]
 
     def version(self, model: str, version: str) -> str:
         """The version of what answers for a name. Raises ModelNotFound."""
@@ -73,16 +66,25 @@ class Caller:
 
     def versions(self, model: str) -> tuple[str, ...]:
         """The versions of a model, the one that its name alone means first. Raises ModelNotFound."""
-        name = self._named[model][0].name if model in self._named else model
-        found = tuple(named.version for named in self.entry.models if named.name == name)
+        return tuple(named.version for named in self.all_of(self.named(model).name))
+
+    def all_of(self, name: str) -> tuple[NamedModel, ...]:
+        """All versions of a model by its own name; an alias is none. Raises ModelNotFound."""
+        found = tuple(named for named in self.entry.models if named.name == name)
         if not found:
-            raise _not_found(model)
+            raise _not_found(name)
         return found
 
     def models(self) -> Iterator[tuple[NamedModel, ServedModel]]:
         """All that it may name."""
         for named in self.entry.models:
             yield self._named[_pinned(named)]
+
+    def _found(self, name: str) -> tuple[NamedModel, ServedModel]:
+        found = self._named.get(name)
+        if found is None:
+            raise _not_found(name)
+        return found
 
     def check_manages(self) -> None:
         """Raises NotAllowed for one that may not load and unload models."""

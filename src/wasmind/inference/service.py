@@ -222,10 +222,8 @@ class Service:
         Raises NotAllowed, ModelNotFound, and why it cannot be done.
         """
         caller.check_manages()
-        caller.versions(model)
-        for named, _ in caller.models():
-            if named.name == model:
-                await self._manage(named.id, load=load)
+        for named in caller.all_of(model):
+            await self._manage(named.id, load=load)
 
     async def _manage(self, id_: str, *, load: bool) -> None:
         number = next(self._numbers)
