@@ -112,6 +112,20 @@ async def test_a_start_that_fails_without_its_host(
         guest.close()
 
 
+async def test_one_that_ends_as_it_starts_is_not_kept(
+    engine: Engine, load: Callable[..., Program], spare_of: Make
+) -> None:
+    ends = """(module (import "host" "leave" (func $leave (param i32)))
+      (func $start (call $leave (i32.const 0))) (start $start) (func (export "_start")))"""
+    spare = spare_of(load(ends))
+    spare.fill()
+    assert engine.spares == 0
+    guest = spare.take(Desk())
+    await guest.run()
+    assert guest.exit_code == 0
+    guest.close()
+
+
 async def test_a_start_that_lasts_is_given_up_after_some_tries(
     load: Callable[..., Program], spare_of: Make
 ) -> None:

@@ -113,15 +113,15 @@ class Guest(Generic[Host]):
     def prepare(self) -> bool:
         """Do what `start` does before a host is known: `lend` gives it, then `run` goes on from here.
 
-        False, and the guest can only be closed, if that takes longer than a tick. Raises as `run` does, also
-        for a start function that wants something of its host.
+        False, and the guest can only be closed, if that takes longer than a tick or ends the guest. Raises as
+        `run` does, also for a start function that wants something of its host.
         """
         self._instantiate()
         if not self._poll():
             return False
         self._started()
-        self._ready = True
-        return True
+        self._ready = self._scratch is not None
+        return self._ready
 
     def lend(self, host: Host) -> None:
         """Give a prepared guest its host; its wall time counts from here."""
