@@ -15,15 +15,7 @@ from wasmind.node.messages import LoadedModel, LoadModel, Snapshot
 from wasmind.node.state import StateDir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDir]:
-    taken = StateDir.take(tmp_path / "state")
-    yield taken
-    taken.release()
+    pass
 
 
 def edges(state: StateDir, port: int, count: int = 1) -> Edges:

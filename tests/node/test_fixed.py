@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from support.nodes import prepare
-from wasmind import config
 from wasmind.config import Config, Inference, Node
 from wasmind.errors import ConfigError
 from wasmind.node.fixed import fixed_settings, with_running_stack
-from wasmind.node.plan import Plan, make_plan
+from wasmind.node.plan import Plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    directory = prepare(tmp_path)
-    return make_plan(config.load(directory / "wasmind.toml"), directory / "state")
+    pass
 
 
 def with_stack(plan: Plan, stack: int) -> Plan:

@@ -16,15 +16,7 @@ from wasmind.node.messages import Managed, ManageModel
 from wasmind.node.state import StateDir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDir]:
-    taken = StateDir.take(tmp_path / "state")
-    yield taken
-    taken.release()
+    pass
 
 
 def inference(state: StateDir, rest: int = 0, count: int = 1, *, dev: bool = False) -> Inference:

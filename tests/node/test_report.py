@@ -9,12 +9,10 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.nodes import prepare
-from wasmind import config
 from wasmind.errors import ConfigError
 from wasmind.node.figures import NodeFigures
 from wasmind.node.fleet import Fleet
-from wasmind.node.plan import Plan, make_plan
+from wasmind.node.plan import Plan
 from wasmind.node.progress import LoggedProgress
 from wasmind.node.report import function_statuses, model_problems, model_statuses
 from wasmind.node.status import EdgeStatus, FunctionStatus, ModelStatus, NodeStatus
@@ -24,12 +22,6 @@ from wasmind.telemetry.metrics import Registry, merged
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    directory = prepare(tmp_path)
-    return make_plan(config.load(directory / "wasmind.toml"), directory / "state")
 
 
 @pytest.fixture

@@ -8,22 +8,14 @@ import msgspec
 import pytest
 import structlog
 
-from support.nodes import prepare
-from wasmind import config
 from wasmind.node.fleet import Fleet
 from wasmind.node.messages import InferenceEntry
-from wasmind.node.plan import Plan, make_plan
+from wasmind.node.plan import Plan
 from wasmind.node.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    directory = prepare(tmp_path)
-    return make_plan(config.load(directory / "wasmind.toml"), directory / "state")
 
 
 @pytest.fixture
