@@ -67,8 +67,8 @@ class Interface:
 
     The first parameter is the guest; the others and the result are U32, S32, U64, S64, F32 or F64. A plain
     function runs on the guest's fiber; an awaitable is awaited off it, by the task that runs the guest, and
-    cancelled with it. `on_fault` is the number that its functions, which all give one, answer for a pointer
-    outside the guest's memory (while they are called, not while they are awaited).
+    cancelled with it. `on_fault` is what its functions that give one number answer for a pointer outside of
+    the guest's memory (while they are called, not while they are awaited).
     """
 
     def __init__(self, module: str, *, on_fault: int | None = None) -> None:

@@ -23,7 +23,6 @@ _u64 = Struct("<Q")
 _f32 = Struct("<f")
 _f64 = Struct("<d")
 _EMPTY = memoryview(b"")
-_PAIRS = tuple(f"<{2 * count}I" for count in range(9))
 
 
 class Owner(Protocol):
@@ -136,11 +135,7 @@ class Memory:
         """What `count` buffers hold, whose pointers and lengths of four bytes each follow each other at
         `vectors`; None if that is more than `most` bytes. Bound `count` first.
         """
-        words = unpack_from(
-            _PAIRS[count] if count < len(_PAIRS) else f"<{2 * count}I",
-            self._reach(vectors, 8 * count),
-            vectors,
-        )
+        words = self.u32s(vectors, 2 * count)
         view = self._view
         end = len(view)
         parts = []

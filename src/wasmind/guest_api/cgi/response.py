@@ -40,7 +40,6 @@ class ResponseWriter:
         "_head",
         "_kept",
         "_method",
-        "_most",
         "_response",
         "_sending",
         "_silent",
@@ -57,7 +56,6 @@ class ResponseWriter:
         self._kept: list[bytes] = []
         self._size = 0
         self._written = 0
-        self._most: int | None = None
         self._silent = False
         self._sending: asyncio.Future[None] | None = None
         self._closed = False
@@ -81,8 +79,7 @@ class ResponseWriter:
                 return None
         else:
             self._written += len(data)
-        if self._silent or self._most is not None:
-            self._check()
+        self._check()
         if self._size < WINDOW:
             return None
         return self._send(more=True) if self._sending is None else self._send_next(more=True)
@@ -109,10 +106,10 @@ class ResponseWriter:
             return
         if self._head is None:
             raise self._nothing()
-        if self._most not in (None, self._written) and not self._silent:
+        if self._head.length not in (None, self._written) and not self._silent:
             raise MalformedResponse(
                 "the function's response is shorter than it promised",
-                cause=f"Content-Length is {self._most}, and {self._written} bytes of body came",
+                cause=f"Content-Length is {self._head.length}, and {self._written} bytes of body came",
                 remedy="leave Content-Length out: it is added",
             )
         slow = self._send(more=False) if self._sending is None else self._send_next(more=False)
@@ -137,7 +134,6 @@ class ResponseWriter:
             return False
         lines, start = found
         self._head = read = head.parse(lines)
-        self._most = read.length
         self._silent = self._method == "HEAD" or read.bodiless
         self._kept = [together[start:]]
         self._size = self._written = len(together) - start
@@ -145,10 +141,12 @@ class ResponseWriter:
 
     def _check(self) -> None:
         """Hold what came against what the head promised; what is not sent is not kept either."""
-        if self._most is not None and self._written > self._most:
+        assert self._head is not None
+        most = self._head.length
+        if most is not None and self._written > most:
             raise MalformedResponse(
                 "the function's response is longer than it promised",
-                cause=f"Content-Length is {self._most}, and {self._written} bytes came",
+                cause=f"Content-Length is {most}, and {self._written} bytes came",
                 remedy="leave Content-Length out: it is added",
             )
         if self._silent:

@@ -191,7 +191,9 @@ def fd_write(guest: Guest[CommandHost], fd: U32, vectors: U32, count: U32, out: 
     memory = guest.memory
     data = memory.gather(vectors, count, CHUNK)
     if data is None:
-        return _write_long(memory, sink, _spans(memory, vectors, count), out)
+        spans = _spans(memory, vectors, count)
+        memory.set_u32(out, sum(length for _, length in spans))
+        return _write_long(memory, sink, spans)
     memory.set_u32(out, len(data))
     try:
         waiting = sink.write(data)
@@ -208,12 +210,7 @@ async def _written(waiting: Awaitable[None]) -> int:
     return SUCCESS
 
 
-def _write_long(memory: Memory, sink: Sink, spans: list[tuple[int, int]], out: int) -> Awaitable[int]:
-    memory.set_u32(out, sum(length for _, length in spans))
-    return _write_spans(memory, sink, spans)
-
-
-async def _write_spans(memory: Memory, sink: Sink, spans: list[tuple[int, int]]) -> int:
+async def _write_long(memory: Memory, sink: Sink, spans: list[tuple[int, int]]) -> int:
     """Write piece by piece, so that no more than a window is ever copied; what the guest wrote stays
     meanwhile.
     """
