@@ -17,6 +17,7 @@ import hpack  # noqa: E402 - it may be missing
 
 from wasmind.httpd import frames  # noqa: E402 - it needs hpack
 from wasmind.httpd import grpc as wire  # noqa: E402 - it needs hpack
+from wasmind.httpd import http2  # noqa: E402 - it needs hpack
 from wasmind.httpd.grpc_call import Call, Refused  # noqa: E402 - the server needs hpack
 from wasmind.httpd.grpc_server import GrpcServer  # noqa: E402 - it needs hpack
 
@@ -393,8 +394,8 @@ HEAD = b"\x83\x04\x0a/test/Echo\x0f\x10\x10application/grpc"
         (frames.reset(1, 8), frames.PROTOCOL_ERROR),
         (frames.frame(frames.PUSH_PROMISE, 4, 1, bytes(8)), frames.PROTOCOL_ERROR),
         (frames.frame(frames.HEADERS, 0xD, 1, b"\xff" + HEAD), frames.PROTOCOL_ERROR),
-        (frames.frame(frames.PING, 0, 0, bytes(8)) * (wire.MAX_CONTROL + 2), frames.ENHANCE_YOUR_CALM),
-        (frames.settings({}) * (wire.MAX_CONTROL + 2), frames.ENHANCE_YOUR_CALM),
+        (frames.frame(frames.PING, 0, 0, bytes(8)) * (http2.MAX_CONTROL + 2), frames.ENHANCE_YOUR_CALM),
+        (frames.settings({}) * (http2.MAX_CONTROL + 2), frames.ENHANCE_YOUR_CALM),
     ],
 )
 async def test_what_breaks_the_protocol_ends_the_connection(sent: bytes, code: int) -> None:

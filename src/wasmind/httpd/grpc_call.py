@@ -6,6 +6,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from wasmind.httpd.http2 import Stream
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -28,7 +30,7 @@ class Refused(Exception):
         self.words = words
 
 
-class Call:
+class Call(Stream):
     """One call. Header names are in lower case."""
 
     __slots__ = (
@@ -36,32 +38,20 @@ class Call:
         "data",
         "ended",
         "headers",
-        "left",
         "moved",
-        "room",
         "state",
-        "stream",
-        "tail",
         "task",
-        "unseen",
     )
 
     def __init__(self, connection: Connection, stream: int, headers: dict[bytes, bytes], room: int) -> None:
+        super().__init__(stream, room)
         self.connection = connection
-        self.stream = stream
         self.headers = headers
         self.data = bytearray()
         self.ended = False
         """Whether the client has sent all."""
-        self.unseen = 0
-        """Bytes that it was not yet told to replace."""
         self.moved = connection.server.loop.time()
         """When it last made progress."""
-        self.room = room
-        """Bytes that the client takes of it."""
-        self.left = memoryview(b"")
-        """What could not be sent yet of its answer."""
-        self.tail = b""
         self.state: Any = None
         """Its application's own."""
         self.task: asyncio.Task[None] | None = None
