@@ -15,9 +15,8 @@ grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 
 import hpack  # noqa: E402 - it may be missing
 
-from wasmind.httpd import frames  # noqa: E402 - it needs hpack
+from wasmind.httpd import frames, http2  # noqa: E402 - it needs hpack
 from wasmind.httpd import grpc as wire  # noqa: E402 - it needs hpack
-from wasmind.httpd import http2  # noqa: E402 - it needs hpack
 from wasmind.httpd.grpc_call import Call, Refused  # noqa: E402 - the server needs hpack
 from wasmind.httpd.grpc_server import GrpcServer  # noqa: E402 - it needs hpack
 

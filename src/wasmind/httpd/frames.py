@@ -16,7 +16,7 @@ MAX_FRAME = 16_384
 MAX_WINDOW = (1 << 31) - 1
 
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0, 1, 3, 5, 6
-REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, INADEQUATE_SECURITY = 7, 8, 9, 11, 12
 
 TABLE_SETTING, PUSH_SETTING = 1, 2
 MAX_STREAMS_SETTING, WINDOW_SETTING, FRAME_SETTING, HEADERS_SETTING = 3, 4, 5, 6
@@ -101,6 +101,14 @@ def _length(size: int) -> bytes:
         size //= 128
     found.append(size)
     return bytes(found)
+
+
+def request(method: str, scheme: str, authority: str, path: str) -> bytes:
+    """The headers that each request begins with."""
+    found = {"GET": b"\x82", "POST": b"\x83"}[method] + {"http": b"\x86", "https": b"\x87"}[scheme]
+    for index, value in ((b"\x01", authority.encode()), (b"\x04", path.encode())):
+        found += index + _length(len(value)) + value
+    return found
 
 
 ANSWER_HEAD = _STATUS_200 + _CONTENT_TYPE + literal(b"grpc-accept-encoding", b"identity,deflate,gzip")

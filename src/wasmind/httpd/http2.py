@@ -316,13 +316,11 @@ class End(asyncio.Protocol, Generic[S]):
                 raise Broken(frames.ENHANCE_YOUR_CALM, "a flood of frames that ask for nothing")
             self._control, self._counted_since = 0, now
 
-    # --- data that comes ------------------------------------------------------------------------------------
+    # --- data that comes: it is taken at once, so windows bound no more than what is on its way -------------
 
     def _taken(self, size: int) -> None:
         """So much data came, for whichever stream."""
         self._unseen += size
-        if self._unseen > CONNECTION_WINDOW:
-            raise Broken(frames.FLOW_CONTROL_ERROR, "more data came than the connection's window")
         if self._unseen > CONNECTION_WINDOW // 4:
             self._write(frames.window_update(0, self._unseen))
             self._unseen = 0
@@ -330,8 +328,6 @@ class End(asyncio.Protocol, Generic[S]):
     def _taken_of(self, call: S, size: int) -> None:
         """So much came for this one, which is to have more."""
         call.unseen += size
-        if call.unseen > STREAM_WINDOW:
-            raise Broken(frames.FLOW_CONTROL_ERROR, "more data came than a stream's window")
         if call.unseen > STREAM_WINDOW // 2:
             self._write(frames.window_update(call.stream, call.unseen))
             call.unseen = 0

@@ -14,7 +14,8 @@ from open_inference.grpc import service
 
 from support.meddler import meddling
 from support.oip_grpc import Servicer
-from wasmind.backends.oip.grpc import LATE, GrpcTransport, connect
+from wasmind.backends.oip.grpc import GrpcTransport, connect
+from wasmind.backends.oip.http2 import SILENT
 from wasmind.backends.oip.transport import NotSent
 from wasmind.config import KServe
 from wasmind.errors import (
@@ -149,7 +150,7 @@ async def test_a_connection_that_is_dead_is_left() -> None:
     async with serving() as (_, url), meddling(url) as meddler, transport(meddler.url, "raw") as one:
         await one.infer([("x", X)], ["y"], 5.0)
         meddler.mode = "hang"
-        for _ in range(LATE):
+        for _ in range(SILENT):
             with pytest.raises(InferenceTimeout):
                 await one.infer([("x", X)], ["y"], 0.2)
         meddler.mode = "pass"
@@ -163,7 +164,7 @@ async def test_a_connection_that_is_dead_is_left() -> None:
 async def test_late_calls_do_not_end_those_that_still_run() -> None:
     async with serving() as (_, url), transport(url, "hang") as one:
         long = asyncio.create_task(one.infer([("x", X)], ["y"], 5.0))
-        for _ in range(LATE):
+        for _ in range(SILENT):
             with pytest.raises(InferenceTimeout):
                 await one.infer([("x", X)], ["y"], 0.1)
         await asyncio.sleep(0.1)

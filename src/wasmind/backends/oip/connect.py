@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def check_packages(settings: KServe) -> None:
     """Raises PackageMissing if the protocol of a model's servers needs a package that is not installed."""
     if settings.protocol == "grpc":
-        for package in ("grpc", "open_inference"):
+        for package in ("hpack", "open_inference"):
             if find_spec(package) is None:
                 raise PackageMissing(
                     f"the package {package} is not installed",

@@ -29,7 +29,7 @@ TYPED = {
 """The field of `InferTensorContents` for each datatype that has one."""
 
 
-def tensors(parts: Sequence[Any], raw: Sequence[bytes]) -> list[Named]:
+def tensors(parts: Sequence[Any], raw: Sequence[Buffer]) -> list[Named]:
     """The tensors of a message. Raises InvalidArgument, and RuntimeFailed for an unknown datatype."""
     if len(parts) > MAX_TENSORS or (raw and len(raw) != len(parts)):
         raise InvalidArgument(f"{len(parts)} tensors and {len(raw)} raw contents")
@@ -42,7 +42,7 @@ def put_typed(part: Any, tensor: Tensor) -> None:
     getattr(part.contents, TYPED[DATATYPES[tensor.type]]).extend(values)
 
 
-def _tensor(one: Any, raw: bytes | None) -> Tensor:
+def _tensor(one: Any, raw: Buffer | None) -> Tensor:
     type_, dims = type_of(one.datatype), tuple(one.shape)
     if len(dims) > MAX_RANK or any(dim < 0 for dim in dims):
         raise InvalidArgument(f"tensor {one.name!r} has an impossible shape")

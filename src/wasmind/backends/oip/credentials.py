@@ -43,21 +43,17 @@ class Token:
         return f"Bearer {token}"
 
 
-def tls(settings: KServe) -> ssl.SSLContext:
-    """What `https` means for these servers. Raises ConfigError for a file that is none."""
+def tls(settings: KServe, *versions: str) -> ssl.SSLContext:
+    """What `https` means for these servers, which are offered these versions of HTTP by ALPN names.
+
+    Raises ConfigError for a file that is none.
+    """
     try:
         context = ssl.create_default_context(cafile=settings.ca)
         if settings.cert is not None:
             context.load_cert_chain(settings.cert, settings.key)
+        context.set_alpn_protocols(versions)
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(str(file) for file in (settings.ca, settings.cert, settings.key) if file)
         raise ConfigError(f"the certificates {files} cannot be used", cause=str(error)) from error
     return context
-
-
-def pem(file: Path | None) -> bytes | None:
-    """A file's bytes, None for no file. Raises ConfigError."""
-    try:
-        return None if file is None else file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the certificate {file} cannot be read", cause=error.strerror) from error

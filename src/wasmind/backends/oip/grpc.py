@@ -1,23 +1,29 @@
-"""The gRPC transport: one model on one server, over one HTTP/2 connection, with raw contents.
+"""The gRPC transport: one model on one server, over HTTP/2, with raw contents.
 
-Stubs are the published ones of the protocol (package open-inference-grpc).
+Messages are the published ones of the protocol (package open-inference-grpc), calls are our own: a general
+client takes longer for a call than a small inference.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import grpc
-from open_inference.grpc import protocol, service
+from google.protobuf.message import DecodeError
+from open_inference.grpc import protocol
 
+from wasmind import __version__
+from wasmind.backends.oip import wire
+from wasmind.backends.oip.channel import ALPN, Channel
 from wasmind.backends.oip.contents import tensors
-from wasmind.backends.oip.credentials import Token, pem
+from wasmind.backends.oip.credentials import Token, tls
 from wasmind.backends.oip.datatypes import DATATYPES
+from wasmind.backends.oip.exchange import BrokenOff, StreamReset, TooMuch, Unreachable
 from wasmind.backends.oip.metadata import ModelMetadata, TensorMetadata, signature_of
 from wasmind.backends.oip.rest import MAX_ANSWER, Named
+from wasmind.backends.oip.status import Failed, message_of, of_reset
 from wasmind.backends.oip.transport import NotSent, request_id
 from wasmind.config import KServe
 from wasmind.errors import (
@@ -31,126 +37,126 @@ from wasmind.errors import (
     RuntimeFailed,
     UnsupportedOperation,
 )
+from wasmind.httpd.frames import literal, request
 from wasmind.nn.signature import Signature
+from wasmind.nn.tensor import Buffer
 
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_ANSWER),
-    ("grpc.max_send_message_length", -1),  # what a guest may send is limited by its own memory
-    ("grpc.enable_retries", 0),  # retries are the backend's, which knows what is safe
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # how long a server may take to accept a connection
-    ("grpc.max_reconnect_backoff_ms", 2000),  # two minutes else, while the breaker tries sooner
-    ("grpc.use_local_subchannel_pool", 1),  # else another channel to the server would be the same connection
-)
-LATE = 2
-"""So many calls in a row without an answer, and the next goes over a new connection: the old one may be dead.
-
-Pings would tell, but servers close connections on which they come more often than every five minutes.
-"""
-
-_REFUSALS: dict[grpc.StatusCode, type[NnError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidTensor,
-    grpc.StatusCode.NOT_FOUND: ModelNotFound,
-    grpc.StatusCode.DEADLINE_EXCEEDED: InferenceTimeout,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ModelBusy,
-    grpc.StatusCode.UNIMPLEMENTED: UnsupportedOperation,
-    grpc.StatusCode.UNAVAILABLE: ModelUnavailable,
+_SERVICE = "/inference.GRPCInferenceService/"
+_REFUSALS: dict[str, type[NnError]] = {
+    "INVALID_ARGUMENT": InvalidTensor,
+    "NOT_FOUND": ModelNotFound,
+    "DEADLINE_EXCEEDED": InferenceTimeout,
+    "RESOURCE_EXHAUSTED": ModelBusy,
+    "UNIMPLEMENTED": UnsupportedOperation,
+    "UNAVAILABLE": ModelUnavailable,
 }
-_UNSENT = ("failed to connect", "connection refused", "name resolution", "dns resolution", "no address")
-
-
-class _Link:
-    """One connection."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        stub: Any = service.GRPCInferenceServiceStub
-        self.channel = channel
-        self.stub = stub(channel)
-        self.running = self.late = 0
 
 
 class GrpcTransport:
     """A transport by gRPC. It sends raw contents, and reads raw and typed ones."""
 
-    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], url: str, settings: KServe) -> None:
-        """`open_channel` gives a connection of this transport's own."""
-        self._open, self._url = open_channel, url
+    def __init__(self, channel: Channel, url: str, settings: KServe) -> None:
+        """`channel` is this transport's own."""
+        self._channel, self._url = channel, url
         self._model, self._version = settings.model, settings.version
         self._token = Token(settings.token_file) if settings.token_file else None
-        self._link = _Link(open_channel())
-        self._closing: set[asyncio.Task[None]] = set()
+        self._describe = _call(url, "ModelMetadata")
+        self._run = _call(url, "ModelInfer")
 
     async def signature(self, timeout: float) -> Signature:
         """The model's signature."""
-        request = protocol.ModelMetadataRequest(name=self._model, version=self._version)
-        answer = await self._call("ModelMetadata", request, timeout)
+        asked = protocol.ModelMetadataRequest(name=self._model, version=self._version)
+        message = await self._exchange(self._describe, [asked.SerializeToString()], timeout)
+        told = _read(protocol.ModelMetadataResponse, message)
         inputs, outputs = (
             [TensorMetadata(one.name, one.datatype, tuple(one.shape)) for one in side]
-            for side in (answer.inputs, answer.outputs)
+            for side in (told.inputs, told.outputs)
         )
-        return signature_of(ModelMetadata(answer.name, inputs, outputs))
+        return signature_of(ModelMetadata(told.name, inputs, outputs))
 
     async def infer(self, inputs: Sequence[Named], outputs: Sequence[str], timeout: float) -> list[Named]:
         """Run one inference."""
-        request = protocol.ModelInferRequest(
+        asked = protocol.ModelInferRequest(
             model_name=self._model, model_version=self._version, id=request_id()
         )
         for name, tensor in inputs:
-            request.inputs.add(name=name, datatype=DATATYPES[tensor.type], shape=tensor.dims)
-            request.raw_input_contents.append(bytes(tensor.data))
+            asked.inputs.add(name=name, datatype=DATATYPES[tensor.type], shape=tensor.dims)
         for name in outputs:
-            request.outputs.add(name=name)
-        answer = await self._call("ModelInfer", request, timeout)
-        return _outputs(answer)
+            asked.outputs.add(name=name)
+        parts: list[Buffer] = [asked.SerializeToString()]
+        for _, tensor in inputs:
+            parts += wire.field_of(wire.RAW_INPUT, len(tensor.data)), tensor.data
+        return _outputs(await self._exchange(self._run, parts, timeout))
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._link.channel.close()
-        await asyncio.gather(*self._closing)
+        """Close the connections."""
+        self._channel.close()
 
-    async def _call(self, method: str, request: Any, timeout: float) -> Any:
-        link = self._link
-        link.running += 1
+    async def _exchange(self, call: bytes, parts: Sequence[Buffer], timeout: float) -> memoryview:
+        """Send a message, in parts, and wait for the one that answers it."""
+        block = call + literal(b"grpc-timeout", _timeout(timeout))
+        if self._token is not None:
+            block += literal(b"authorization", self._token.header().encode("ascii"))
+        body = b"\0" + sum(map(len, parts)).to_bytes(4, "big"), *parts
         try:
-            answer = await getattr(link.stub, method)(request, timeout=timeout, metadata=self._metadata())
-        except grpc.aio.AioRpcError as error:
-            code, said = error.code(), error.details()  # the error itself keeps its connection open
-        else:
-            link.late = 0
-            return answer
-        finally:
-            link.running -= 1
-            self._let_go(link)
-        self._note(link, late=code is grpc.StatusCode.DEADLINE_EXCEEDED)
-        raise self._refusal(code, (said or "no text")[:500])
+            async with asyncio.timeout(timeout):
+                answer = await self._channel.exchange(block, body, MAX_ANSWER)
+            return message_of(answer)
+        except TimeoutError as error:
+            raise InferenceTimeout(f"{self._url} did not answer within {timeout:.3g} s") from error
+        except Unreachable as error:
+            raise NotSent(
+                f"cannot reach {self._url}",
+                cause=str(error),
+                remedy="give its authority as `ca`" if "certificate verify failed" in str(error) else None,
+            ) from error
+        except StreamReset as error:
+            raise self._refusal(of_reset(error)) from error
+        except BrokenOff as error:
+            raise ModelUnavailable(
+                f"{self._url} broke off", cause=str(error), remedy="look at that server's log"
+            ) from error
+        except TooMuch as error:
+            raise RuntimeFailed(f"{self._url} answers more than {MAX_ANSWER} bytes") from error
+        except Failed as failed:
+            raise self._refusal(failed) from failed
 
-    def _note(self, link: _Link, *, late: bool) -> None:
-        """Leave a connection that may be dead."""
-        link.late = link.late + 1 if late else 0
-        if link.late >= LATE and link is self._link:
-            self._link = _Link(self._open())
-
-    def _let_go(self, link: _Link) -> None:
-        """Close a connection that was left, once its last call has ended."""
-        if link is not self._link and not link.running:
-            task = asyncio.get_running_loop().create_task(link.channel.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return () if self._token is None else (("authorization", self._token.header()),)
-
-    def _refusal(self, code: grpc.StatusCode, said: str) -> NnError:
-        unsent = any(words in said.lower() for words in _UNSENT)
-        if code is grpc.StatusCode.UNAVAILABLE and unsent:
-            return NotSent(f"cannot reach {self._url}", cause=said)
-        kind = _REFUSALS.get(code, RuntimeFailed)
-        return kind(f"{self._url} answered {code.name}", cause=said)
+    def _refusal(self, failed: Failed) -> NnError:
+        kind = _REFUSALS.get(failed.name, RuntimeFailed)
+        return kind(f"{self._url} answered {failed.name}", cause=str(failed))
 
 
-def _outputs(answer: Any) -> list[Named]:
+def _call(url: str, method: str) -> bytes:
+    """The headers of a call that are the same each time, packed."""
+    where = urlsplit(url)
+    head = request("POST", where.scheme, where.netloc, where.path.rstrip("/") + _SERVICE + method)
+    rest = {
+        "content-type": "application/grpc",
+        "te": "trailers",
+        "user-agent": f"wasmind/{__version__}",
+        "grpc-accept-encoding": "identity",
+    }
+    return head + b"".join(literal(name.encode(), value.encode()) for name, value in rest.items())
+
+
+def _timeout(seconds: float) -> bytes:
+    """A time as gRPC writes it, in at most eight digits."""
+    if seconds < 99:
+        return b"%du" % max(1, seconds * 1e6)
+    return b"%dS" % min(seconds, 99_999_999)
+
+
+def _read(kind: Any, message: Buffer) -> Any:
     try:
-        return tensors(answer.outputs, answer.raw_output_contents)
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise RuntimeFailed("the server's answer is malformed", cause=str(error)) from error
+
+
+def _outputs(message: memoryview) -> list[Named]:
+    try:
+        rest, raw = wire.parted(message, wire.RAW_OUTPUT)
+        return tensors(_read(protocol.ModelInferResponse, rest).outputs, raw)
     except InvalidArgument as error:
         raise RuntimeFailed("the server's answer is malformed", cause=error.explain()) from error
 
@@ -158,9 +164,10 @@ def _outputs(answer: Any) -> list[Named]:
 def connect(url: str, settings: KServe) -> GrpcTransport:
     """A transport to a server; it connects with its first request. Raises ConfigError."""
     where = urlsplit(url)
-    if where.scheme == "http":
-        return GrpcTransport(lambda: grpc.aio.insecure_channel(where.netloc, CHANNEL_OPTIONS), url, settings)
-    credentials = grpc.ssl_channel_credentials(pem(settings.ca), pem(settings.key), pem(settings.cert))
-    return GrpcTransport(
-        lambda: grpc.aio.secure_channel(where.netloc, credentials, CHANNEL_OPTIONS), url, settings
+    secure = where.scheme == "https"
+    channel = Channel(
+        where.hostname or "",
+        where.port or (443 if secure else 80),
+        tls(settings, ALPN) if secure else None,
     )
+    return GrpcTransport(channel, url, settings)

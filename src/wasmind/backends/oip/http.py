@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from wasmind.backends.oip import metadata, rest
-from wasmind.backends.oip.connection import BrokenOff, TooMuch, Unreachable
 from wasmind.backends.oip.credentials import Token, tls
+from wasmind.backends.oip.exchange import BrokenOff, TooMuch, Unreachable
 from wasmind.backends.oip.pool import Pool
 from wasmind.backends.oip.transport import NotSent, request_id
 from wasmind.config import KServe
@@ -112,7 +112,9 @@ class RestTransport:
             else:
                 self._binary = "binary_tensor_data" in told.extensions
 
-    async def _exchange(self, request: bytes, lines: str = "", body: bytes = b"") -> tuple[bytes, str | None]:
+    async def _exchange(
+        self, request: bytes, lines: str = "", body: bytes = b""
+    ) -> tuple[bytes | bytearray, str | None]:
         """Send a request, `lines` being its further headers; the answer's body and its header's length."""
         if self._token is not None:
             lines += f"authorization: {self._token.header()}\r\n"
@@ -142,7 +144,7 @@ class RestTransport:
     def _late(self, seconds: float) -> InferenceTimeout:
         return InferenceTimeout(f"{self._url} did not answer within {seconds:.3g} s")
 
-    def _refuse(self, status: int, body: bytes) -> NoReturn:
+    def _refuse(self, status: int, body: bytes | bytearray) -> NoReturn:
         kind = _REFUSALS.get(status, RuntimeFailed)
         raise kind(
             f"{self._url} answered {status}", cause=rest.error_text(body), remedy=_REMEDIES.get(status)

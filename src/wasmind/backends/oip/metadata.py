@@ -34,7 +34,7 @@ def signature_of(metadata: ModelMetadata) -> Signature:
     return Signature(_specs(metadata.inputs), _specs(metadata.outputs))
 
 
-def parse(body: bytes) -> Signature:
+def parse(body: bytes | bytearray) -> Signature:
     """Read the JSON form. Raises RuntimeFailed."""
     try:
         return signature_of(msgspec.json.decode(body, type=ModelMetadata))

@@ -6,10 +6,10 @@ import asyncio
 import ssl
 from collections import deque
 
-from wasmind.backends.oip.connection import Answer, Connection, Unreachable
+from wasmind.backends.oip.dial import dial
+from wasmind.backends.oip.exchange import Answer
+from wasmind.backends.oip.http1 import Connection
 
-CONNECT_S = 5.0
-"""How long a server may take to accept a connection, TLS included."""
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the five seconds after which common servers close theirs."""
 
@@ -28,7 +28,7 @@ class Pool:
 
         Raises Unreachable, BrokenOff, TooMuch.
         """
-        connection = self._kept() or await self._open()
+        connection = self._kept() or await dial(self._host, self._port, self._tls, Connection)
         try:
             return await connection.exchange(head, body, most)
         finally:
@@ -50,23 +50,6 @@ class Pool:
                 return connection
             connection.close()
         return None
-
-    async def _open(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                _, connection = await loop.create_connection(
-                    Connection,
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls is not None else None,
-                )
-        except TimeoutError as error:
-            raise Unreachable(f"no connection within {CONNECT_S:g} s") from error
-        except OSError as error:  # ssl.SSLError is one
-            raise Unreachable(str(error) or type(error).__name__) from error
-        return connection
 
     def _done(self, connection: Connection) -> None:
         if not connection.reusable or self._closed:

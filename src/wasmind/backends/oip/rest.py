@@ -131,7 +131,7 @@ def pack_request(
     return pack(head, (tensor.data for _, tensor in inputs) if binary else ())
 
 
-def unpack_response(body: bytes, header_length: str | None) -> list[Named]:
+def unpack_response(body: bytes | bytearray, header_length: str | None) -> list[Named]:
     """The outputs of an inference response. Raises RuntimeFailed for anything that is none."""
     try:
         json, raw = _split(body, header_length)
@@ -155,7 +155,7 @@ def unpack_request(body: bytes, header_length: str | None) -> tuple[InferRequest
         raise InvalidArgument(error.message, cause=error.cause, remedy=error.remedy) from error
 
 
-def error_text(body: bytes) -> str:
+def error_text(body: bytes | bytearray) -> str:
     """The words of an error response, whatever its shape; at most 500 characters."""
     try:
         said = _decode_error(body).error
@@ -164,7 +164,7 @@ def error_text(body: bytes) -> str:
     return (said if isinstance(said, str) else repr(said))[:500] or "no text"
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[memoryview, memoryview]:
+def _split(body: bytes | bytearray, header_length: str | None) -> tuple[memoryview, memoryview]:
     view = memoryview(body)
     if header_length is None:
         return view, view[:0]

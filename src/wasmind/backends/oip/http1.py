@@ -10,33 +10,10 @@ from typing import Any, cast
 
 import httptools
 
+from wasmind.backends.oip.exchange import WORDS, Answer, BrokenOff, TooMuch, Unreachable
+
 MAX_HEAD = 64 << 10
 """Bytes of an answer's status line and headers."""
-WORDS = 64 << 10
-"""Bytes read of an answer that is a refusal."""
-
-
-class Unreachable(Exception):
-    """There is no connection, so nothing was sent; in words."""
-
-
-class BrokenOff(Exception):
-    """The connection ended, or carried no HTTP, before the answer was complete."""
-
-
-class TooMuch(Exception):
-    """The answer is larger than was allowed."""
-
-
-class Answer:
-    """A server's answer: `headers` by lower-case name, of repeated ones the last."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
 
 
 class Connection(asyncio.Protocol):

@@ -10,16 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from wasmind.backends.oip import dial
 from wasmind.backends.oip import pool as pools
-from wasmind.backends.oip.connection import (
-    MAX_HEAD,
-    WORDS,
-    Answer,
-    BrokenOff,
-    Connection,
-    TooMuch,
-    Unreachable,
-)
+from wasmind.backends.oip.exchange import WORDS, Answer, BrokenOff, TooMuch, Unreachable
+from wasmind.backends.oip.http1 import MAX_HEAD, Connection
 from wasmind.backends.oip.pool import Pool
 
 ASK = b"GET /x HTTP/1.1\r\nhost: h\r\n\r\n"
@@ -299,7 +293,7 @@ async def test_nobody_listens() -> None:
 async def test_a_server_that_accepts_and_never_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     import ssl
 
-    monkeypatch.setattr(pools, "CONNECT_S", 0.1)
+    monkeypatch.setattr(dial, "CONNECT_S", 0.1)
 
     left = asyncio.Event()
 
