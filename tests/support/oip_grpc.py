@@ -16,6 +16,8 @@ class Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]  # t
     def __init__(self) -> None:
         self.given_up = asyncio.Event()
         self.metadata: dict[str, str] = {}
+        self.remaining: float | None = None
+        """Seconds that the last inference was given."""
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
         if request.name == "unknown":
@@ -27,6 +29,7 @@ class Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]  # t
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         self.metadata = dict(context.invocation_metadata())
+        self.remaining = context.time_remaining()
         name = request.model_name
         if hasattr(grpc.StatusCode, name):
             await context.abort(getattr(grpc.StatusCode, name), "its own words")
@@ -36,6 +39,10 @@ class Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]  # t
             finally:
                 self.given_up.set()
         (raw,) = request.raw_input_contents
+        if name == "echo":
+            answer = protocol.ModelInferResponse(model_name=name, raw_output_contents=[raw])
+            answer.outputs.add(name="y", datatype="FP32", shape=request.inputs[0].shape)
+            return answer
         y = [2 * value + 1 for value in struct.unpack(f"<{len(raw) // 4}f", raw)]
         answer = protocol.ModelInferResponse(model_name=name)
         shape, datatype = [1, len(y)], "FP32"

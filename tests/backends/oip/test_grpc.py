@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,10 +37,13 @@ Y = struct.pack("<4f", 3, 5, 7, 9)
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Servicer, str]]:
-    server, servicer = grpc.aio.server(), Servicer()
+async def serving(
+    options: Sequence[tuple[str, int]] = (), port: int = 0
+) -> AsyncIterator[tuple[Servicer, str]]:
+    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server, servicer = grpc.aio.server(options=[*unlimited, *options]), Servicer()
     service.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield servicer, f"http://127.0.0.1:{port}"
@@ -79,6 +82,65 @@ async def test_the_signature() -> None:
 async def test_raw_and_typed_answers(model: str) -> None:
     async with serving() as (_, url):
         assert await infer(url, model) == Y
+
+
+@pytest.mark.parametrize("count", [1, 150_000, 4_000_000])
+async def test_large_tensors(count: int) -> None:
+    data = (struct.pack("<4f", 1, 2, 3, 4) * (count // 4 + 1))[: 4 * count]
+    async with serving() as (_, url), transport(url, "echo") as one:
+        sent = [("x", Tensor(F32, (1, count), memoryview(bytearray(data))))]
+        answers = await asyncio.gather(*(one.infer(sent, ["y"], 30.0) for _ in range(2)))
+    for ((_, tensor),) in answers:
+        assert (tensor.dims, tensor.data == data) == ((1, count), True)
+
+
+async def test_many_calls_at_once_share_a_connection() -> None:
+    async with serving() as (_, url), meddling(url) as meddler, transport(meddler.url, "raw") as one:
+        answers = await asyncio.gather(*(one.infer([("x", X)], ["y"], 10.0) for _ in range(200)))
+        assert all(bytes(tensor.data) == Y for ((_, tensor),) in answers)
+        assert meddler.open == 1
+
+
+async def test_more_calls_than_the_server_takes_of_a_connection() -> None:
+    options = [("grpc.max_concurrent_streams", 3)]
+    async with serving(options) as (_, url), transport(url, "raw") as one:
+        answers = await asyncio.gather(*(one.infer([("x", X)], ["y"], 10.0) for _ in range(20)))
+        assert all(bytes(tensor.data) == Y for ((_, tensor),) in answers)
+
+
+async def test_a_connection_that_the_server_ends_for_its_age() -> None:
+    """Calls go on, some over the old connection and some over the next."""
+    options = [("grpc.max_connection_age_ms", 200), ("grpc.max_connection_age_grace_ms", 5000)]
+    async with serving(options) as (_, url), transport(url, "raw") as one:
+        until = asyncio.get_running_loop().time() + 1.0
+        while asyncio.get_running_loop().time() < until:
+            ((_, tensor),) = await one.infer([("x", X)], ["y"], 5.0)
+            assert bytes(tensor.data) == Y
+
+
+async def test_a_server_that_stops_and_comes_back() -> None:
+    async with serving() as (_, url):
+        pass
+    async with transport(url, "raw") as one:
+        for _ in range(2):
+            async with serving(port=int(url.rpartition(":")[2])):
+                ((_, tensor),) = await one.infer([("x", X)], ["y"], 5.0)
+                assert bytes(tensor.data) == Y
+            with pytest.raises(NotSent):
+                await one.infer([("x", X)], ["y"], 5.0)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 200.0])
+async def test_the_server_is_told_the_deadline(seconds: float) -> None:
+    async with serving() as (servicer, url):
+        await infer(url, "raw", seconds)
+    assert servicer.remaining is not None
+    assert seconds - 2 < servicer.remaining <= seconds
+
+
+async def test_a_deadline_that_never_comes() -> None:
+    async with serving() as (_, url):
+        assert await infer(url, "raw", 1e12) == Y
 
 
 @pytest.mark.parametrize("model", ["shape", "short", "more", "nothing", "half-float", "ints"])
