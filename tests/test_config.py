@@ -101,6 +101,14 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
         ),
         ({"models": {"m": {"path": "x", "stand_in": {"model": "n"}, **ELSEWHERE}}}, "is its own stand-in"),
         ({"models": {"m": {"kserve": {"url": "http://h", "model": "m", "hedge_ms": -1}}}}, "`hedge_ms`"),
+        (
+            {
+                "models": {
+                    "m": {"kserve": {"url": "http://h", "model": "m", "protocol": "grpc", "http2": False}}
+                }
+            },
+            "`http2 = false` is for REST",
+        ),
         ({"models": {"m": {"path": "x", "source": "s3://b/x.onnx"}}}, "two places for one model"),
         ({"models": {"m": {"source": "ftp://b/x.onnx"}}}, "one of oci, https"),
         ({"models": {"m": {"source": "s3://b/x.onnx", "digest": "md5:0"}}}, "64 hexadecimal digits"),

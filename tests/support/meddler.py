@@ -77,10 +77,10 @@ class Meddler:
 
 
 @asynccontextmanager
-async def meddling(url: str) -> AsyncIterator[Meddler]:
+async def meddling(url: str, port: int = 0) -> AsyncIterator[Meddler]:
     """A proxy before the server at `url`."""
     meddler = Meddler(url)
-    server = await asyncio.start_server(meddler.connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(meddler.connected, "127.0.0.1", port)
     meddler.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield meddler

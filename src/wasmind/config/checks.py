@@ -103,6 +103,8 @@ def _bad_server(server: KServe) -> Iterator[str]:
             yield f"a url is http://HOST[:PORT] or https://HOST[:PORT], with a path if need be; got {url!r}"
     if server.hedge_ms is not None and server.hedge_ms < 0:
         yield "`hedge_ms` is at least 0"
+    if server.protocol == "grpc" and server.http2 is False:
+        yield "`http2 = false` is for REST: gRPC is HTTP/2"
     if server.concurrency < 1:
         yield "`concurrency` is at least 1"
     if (server.cert is None) != (server.key is None):

@@ -48,6 +48,8 @@ class KServe(Section, frozen=True):
     protocol: Literal["rest", "grpc"] = "rest"
     concurrency: int = 256
     binary: bool | None = None
+    http2: bool | None = None
+    """REST over HTTP/2, always or never; None: where the server picks it when TLS begins."""
     hedge_ms: float | None = None
     token_file: Path | None = None
     ca: Path | None = None

@@ -83,7 +83,7 @@ class Channel:
         """Send requests over this one too."""
         if self._closed:
             connection.leave()
-            raise Unreachable("the model was removed")
+            raise Unreachable("its connections were closed")
         self._connections = [one for one in self._connections if not one.leaving]
         self._connections.append(connection)
         if self._timer is None:

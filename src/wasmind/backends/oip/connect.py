@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
 def check_packages(settings: KServe) -> None:
     """Raises PackageMissing if the protocol of a model's servers needs a package that is not installed."""
     if settings.protocol == "grpc":
-        for package in ("hpack", "open_inference"):
-            if find_spec(package) is None:
-                raise PackageMissing(
-                    f"the package {package} is not installed",
-                    cause='a model has protocol = "grpc"',
-                    remedy="pip install 'wasmind[kserve]', or use protocol = \"rest\"",
-                )
+        _need(("hpack", "open_inference"), 'protocol = "grpc"', 'use protocol = "rest"')
+    elif settings.http2:
+        _need(("hpack",), "http2 = true", "leave it out")
+
+
+def _need(packages: Sequence[str], why: str, instead: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            raise PackageMissing(
+                f"the package {package} is not installed",
+                cause=f"a model has {why}",
+                remedy=f"pip install 'wasmind[kserve]', or {instead}",
+            )
 
 
 def connect(settings: KServe, queue: int, meter: RemoteMeter | None = None) -> tuple[Server, ...]:

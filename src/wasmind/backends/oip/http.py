@@ -1,9 +1,10 @@
-"""The REST transport: one model on one server, over pooled HTTP/1.1 connections."""
+"""The REST transport: one model on one server, over either version of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +14,9 @@ from wasmind.backends.oip import metadata, rest
 from wasmind.backends.oip.credentials import Token, tls
 from wasmind.backends.oip.exchange import BrokenOff, TooMuch, Unreachable
 from wasmind.backends.oip.pool import Pool
+from wasmind.backends.oip.request import Request
 from wasmind.backends.oip.transport import NotSent, request_id
+from wasmind.backends.oip.way import ByHttp1, Way
 from wasmind.config import KServe
 from wasmind.errors import (
     InferenceTimeout,
@@ -52,19 +55,16 @@ class _ServerMetadata(msgspec.Struct):
 class RestTransport:
     """A transport by JSON, and by raw bytes where the server's metadata list `binary_tensor_data`."""
 
-    def __init__(self, pool: Pool, url: str, settings: KServe) -> None:
-        """`pool` is this transport's own."""
-        where = urlsplit(url)
-        self._pool = pool
+    def __init__(self, way: Way, url: str, settings: KServe) -> None:
+        """`way` is this transport's own."""
+        self._way = way
         self._url = url.rstrip("/")
-        root = where.path.rstrip("/")
-        model = f"{root}/v2/models/{quote(settings.model, safe='/')}"
+        model = f"/v2/models/{quote(settings.model, safe='/')}"
         if settings.version:
             model += f"/versions/{quote(settings.version, safe='')}"
-        common = f" HTTP/1.1\r\nhost: {where.netloc}\r\naccept: */*\r\naccept-encoding: identity\r\n"
-        self._ask_server = f"GET {root}/v2{common}".encode()
-        self._ask_model = f"GET {model}{common}".encode()
-        self._run = f"POST {model}/infer{common}".encode()
+        self._ask_server = Request("GET", url, "/v2")
+        self._ask_model = Request("GET", url, model)
+        self._run = Request("POST", url, f"{model}/infer")
         self._token = Token(settings.token_file) if settings.token_file else None
         self._binary = settings.binary
         self._asking = asyncio.Lock()
@@ -89,15 +89,14 @@ class RestTransport:
                 headers, body = rest.pack_request(
                     inputs, binary=bool(self._binary), outputs=outputs, request_id=request_id()
                 )
-                lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                answer, length = await self._exchange(self._run, lines, body)
+                answer, length = await self._exchange(self._run, headers, body)
         except TimeoutError as error:
             raise self._late(timeout) from error
         return rest.unpack_response(answer, length)
 
     async def close(self) -> None:
-        """Close the pooled connections."""
-        self._pool.close()
+        """Close the connections."""
+        self._way.close()
 
     async def _learn(self) -> None:
         """Ask the server once, however many wait for it, whether it takes raw bytes."""
@@ -113,17 +112,16 @@ class RestTransport:
                 self._binary = "binary_tensor_data" in told.extensions
 
     async def _exchange(
-        self, request: bytes, lines: str = "", body: bytes = b""
+        self, request: Request, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> tuple[bytes | bytearray, str | None]:
-        """Send a request, `lines` being its further headers; the answer's body and its header's length."""
+        """Send a request with these further headers; the answer's body and its header's length."""
+        headers = headers or {}
         if self._token is not None:
-            lines += f"authorization: {self._token.header()}\r\n"
+            headers["authorization"] = self._token.header()
         if body:
-            lines += f"content-length: {len(body)}\r\n"
+            headers["content-length"] = str(len(body))
         try:
-            answer = await self._pool.exchange(
-                b"%b%b\r\n" % (request, lines.encode("ascii")), body, rest.MAX_ANSWER
-            )
+            answer = await self._way.exchange(request, headers, body, rest.MAX_ANSWER)
         except Unreachable as error:
             raise NotSent(
                 f"cannot reach {self._url}",
@@ -153,9 +151,21 @@ class RestTransport:
 
 def connect(url: str, settings: KServe) -> RestTransport:
     """A transport to a server; it connects with its first request. Raises ConfigError."""
+    return RestTransport(_way(url, settings), url, settings)
+
+
+def _way(url: str, settings: KServe) -> Way:
+    """By what the configuration says, or what is agreed on with the server where it says nothing."""
     where = urlsplit(url)
     secure = where.scheme == "https"
-    pool = Pool(
-        where.hostname or "", where.port or (443 if secure else 80), tls(settings) if secure else None
-    )
-    return RestTransport(pool, url, settings)
+    host, port = where.hostname or "", where.port or (443 if secure else 80)
+    if settings.http2 is None and secure and find_spec("hpack") is not None:
+        from wasmind.backends.oip.negotiated import ByAlpn
+
+        return ByAlpn(host, port, settings)
+    if settings.http2:
+        from wasmind.backends.oip.channel import ALPN, Channel
+        from wasmind.backends.oip.negotiated import ByHttp2
+
+        return ByHttp2(Channel(host, port, tls(settings, ALPN) if secure else None))
+    return ByHttp1(Pool(host, port, tls(settings, "http/1.1") if secure else None))

@@ -51,6 +51,10 @@ class Pool:
             connection.close()
         return None
 
+    def adopt(self, connection: Connection) -> None:
+        """Send requests over this one too, which has none yet."""
+        self._done(connection)
+
     def _done(self, connection: Connection) -> None:
         if not connection.reusable or self._closed:
             connection.close()
