@@ -16,13 +16,16 @@ from wasmind.catalog.figures import Figures
 from wasmind.catalog.model import read_model
 from wasmind.catalog.signatures import Signatures
 from wasmind.cli.local import LocalModel, RemoteModel, start
+from wasmind.config import NO_DEVICES
 from wasmind.node.report import measured
 
 if TYPE_CHECKING:
-    from wasmind.config import Model
+    from wasmind.config import Devices, Model
 
 
-async def describe(name: str, settings: Model, state: Path) -> tuple[ModelCard, list[str]]:
+async def describe(
+    name: str, settings: Model, state: Path, devices: Devices = NO_DEVICES
+) -> tuple[ModelCard, list[str]]:
     """A model's card, and its files or servers; its signature as known from an earlier run, else by loading
     it now.
     """
@@ -31,7 +34,7 @@ async def describe(name: str, settings: Model, state: Path) -> tuple[ModelCard, 
     signature = signatures.get(record.digest, record.runtime) if record.runtime else None
     if signature is None:
         with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
-            model = await start(name, settings, Path(directory) / "m")
+            model = await start(name, settings, Path(directory) / "m", devices)
             await model.close()
         signature = model.graph.signature
         signatures.put(record.digest, model.plan.spec.runtime, signature)

@@ -13,7 +13,7 @@ from wasmind.backends.oip.connect import connect
 from wasmind.backends.process import ProcessBackend
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
-from wasmind.config import Model
+from wasmind.config import NO_DEVICES, Model
 from wasmind.errors import ModelNotFound, UnsupportedOperation
 from wasmind.models.loads import FILES, content_digest, store
 from wasmind.nn.graph import Graph
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from wasmind.config import KServe
+    from wasmind.config import Devices, KServe
     from wasmind.nn.backend import Backend
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.nn.signature import Signature
@@ -95,16 +95,16 @@ class LocalModel:
 
     @classmethod
     async def start(
-        cls, name: str, settings: Model, address: Path, log: Callable[[str], None] | None = None
+        cls, name: str, settings: Model, address: Path, devices: Devices = NO_DEVICES
     ) -> LocalModel:
-        """Start its process, listening at `address`, and wait until it serves; `log` takes what it writes.
+        """Start its process, listening at `address`, and wait until it serves.
 
         Raises ModelLoadFailed, InvalidEncoding, ConfigError, UnsupportedOperation (it is served elsewhere).
         """
-        plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()))
+        plan = plan_model(await asyncio.to_thread(read_model, name, settings, Digests()), devices)
         if isinstance(plan.spec, RemoteSpec):
             raise UnsupportedOperation(f"models.{name} is served elsewhere: there is no process to start")
-        return await cls.run(plan, address, log)
+        return await cls.run(plan, address)
 
     @classmethod
     async def run(
@@ -140,9 +140,10 @@ class LocalModels:
 
     allow_load = True
 
-    def __init__(self, models: Mapping[str, Model], directory: Path) -> None:
+    def __init__(self, models: Mapping[str, Model], directory: Path, devices: Devices = NO_DEVICES) -> None:
         """`directory` is for sockets and for models from bytes; its path is short."""
         self._models = models
+        self._devices = devices
         self._directory = directory
         self._numbers = count()
         self._started: dict[str, asyncio.Task[LocalModel | RemoteModel]] = {}
@@ -174,7 +175,7 @@ class LocalModels:
     def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel | RemoteModel]:
         if key not in self._started:
             address = self._directory / f"m{next(self._numbers)}"
-            self._started[key] = asyncio.create_task(start(name, settings, address))
+            self._started[key] = asyncio.create_task(start(name, settings, address, self._devices))
         return self._started[key]
 
     async def close(self) -> None:
@@ -185,10 +186,12 @@ class LocalModels:
         await asyncio.gather(*(model.close() for model in ended if not isinstance(model, BaseException)))
 
 
-async def start(name: str, settings: Model, address: Path) -> LocalModel | RemoteModel:
+async def start(
+    name: str, settings: Model, address: Path, devices: Devices = NO_DEVICES
+) -> LocalModel | RemoteModel:
     """A model, wherever it is served, or where it is preferred; see the two classes for what they raise."""
     if settings.kserve is None or (settings.in_both_places and settings.prefer != "remote"):
-        return await LocalModel.start(name, settings, address)
+        return await LocalModel.start(name, settings, address, devices)
     plan = plan_elsewhere(await asyncio.to_thread(read_model, name, settings, Digests()))
     return await RemoteModel.start(plan, settings.kserve, address)
 

@@ -55,7 +55,7 @@ def show(name: Name, config: ConfigFile = DEFAULT, json: AsJson = False) -> None
     from wasmind.cli.inspect import describe, document_of
 
     settings = read(config)
-    card, files = asyncio.run(describe(name, _here(settings, name), settings.node.state))
+    card, files = asyncio.run(describe(name, _here(settings, name), settings.node.state, settings.devices))
     if json:
         document(document_of(card, files))
         return
@@ -96,7 +96,9 @@ def try_(
     if sum(one is not None for one in given) > 1:
         raise InvalidArgument("give one of --npz, --image and --text")
     settings = read(config)
-    found = asyncio.run(try_out(name, _here(settings, name), settings.node.state, given, count))
+    found = asyncio.run(
+        try_out(name, _here(settings, name), settings.node.state, given, count, settings.devices)
+    )
     if json:
         document(found)
         return
@@ -111,6 +113,8 @@ def try_(
     times = ", ".join(f"{key} {value:.3f} ms" for key, value in found["latency_ms"].items())
     say(f"{count} inferences: {times}")
     say(f"loaded in {found['load_ms']:.0f} ms by {found['runtime']}")
+    for note in found["notes"]:
+        say(escape(f"note: {note}"))
 
 
 @app.command("load")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from wasmind.cli.local import LocalModels
     from wasmind.component.build import Built
-    from wasmind.config import Limits, Model, Size
+    from wasmind.config import Devices, Limits, Model, Size
     from wasmind.guest_api.wasi.state import Wasi
     from wasmind.sandbox import Artifact
 
@@ -67,7 +67,9 @@ def run(
         cpu_ms=cpu_ms, wall_ms=wall_ms, memory=_size(memory, "--memory"), stack=_size(stack, "--stack")
     )
     variables = [_pair(text, "--env") for text in env or ()]
-    work = _Run(module, arguments or [], variables, limits, named, dict(settings.models) | named)
+    work = _Run(
+        module, arguments or [], variables, limits, named, dict(settings.models) | named, settings.devices
+    )
     raise typer.Exit(asyncio.run(work.run(cache_of(config, settings))))
 
 
@@ -82,6 +84,7 @@ class _Run:
         limits: Limits,
         named: dict[str, Model],
         models: dict[str, Model],
+        devices: Devices,
     ) -> None:
         """`named` are started at once, the other `models` when the command asks for them."""
         self._module = module
@@ -90,6 +93,7 @@ class _Run:
         self._limits = limits
         self._named = named
         self._models = models
+        self._devices = devices
 
     async def run(self, cache: Path) -> int:
         """The command's exit code. Raises ProgramError, GuestError."""
@@ -103,7 +107,7 @@ class _Run:
         from wasmind.sandbox import CompileLimits, compile_program
 
         with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
-            models = LocalModels(self._models, Path(directory))
+            models = LocalModels(self._models, Path(directory), self._devices)
             try:
                 models.start(self._named)
                 limits = CompileLimits(package=self._limits.package, stack=self._limits.stack)

@@ -14,6 +14,7 @@ import numpy as np
 from wasmind.cli import inputs as given_inputs
 from wasmind.cli.inspect import keep_figures
 from wasmind.cli.local import LocalModel, RemoteModel, start
+from wasmind.config import NO_DEVICES
 from wasmind.errors import NnError
 from wasmind.nn.tensor import Tensor, TensorType
 from wasmind.nn.validation import check
@@ -21,7 +22,7 @@ from wasmind.worker.runtimes.base import DTYPES
 from wasmind.worker.warm import made_up
 
 if TYPE_CHECKING:
-    from wasmind.config import Example, Model
+    from wasmind.config import Devices, Example, Model
     from wasmind.nn.signature import Signature, TensorSpec
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
@@ -50,7 +51,9 @@ class Given(NamedTuple):
         )
 
 
-async def try_out(name: str, settings: Model, state: Path, given: Given, count: int) -> dict[str, Any]:
+async def try_out(
+    name: str, settings: Model, state: Path, given: Given, count: int, devices: Devices = NO_DEVICES
+) -> dict[str, Any]:
     """Run a model `count` times in a process of its own; inputs, outputs, labels and times in milliseconds.
 
     Without a given input it is the example of the model's card, else one that is made up. Raises
@@ -58,7 +61,7 @@ async def try_out(name: str, settings: Model, state: Path, given: Given, count: 
     """
     with tempfile.TemporaryDirectory(prefix="wasmind-") as directory:
         began = perf_counter()
-        model = await start(name, settings, Path(directory) / "m")
+        model = await start(name, settings, Path(directory) / "m", devices)
         waited = (perf_counter() - began) * 1000
         try:
             source = "given"

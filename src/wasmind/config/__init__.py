@@ -11,6 +11,7 @@ from wasmind.config.beside import example_beside
 from wasmind.config.card import Card, Example
 from wasmind.config.checks import BACKEND, MODEL_NAME, NAME
 from wasmind.config.convert import Converted, Step
+from wasmind.config.device import NO_DEVICES, Device, Devices
 from wasmind.config.file import Config, load, parse
 from wasmind.config.function import Function, Limits
 from wasmind.config.model import (
@@ -36,6 +37,7 @@ __all__ = [
     "BACKEND",
     "MODEL_NAME",
     "NAME",
+    "NO_DEVICES",
     "OBJECT_SCHEMES",
     "Batch",
     "Card",
@@ -43,6 +45,8 @@ __all__ = [
     "Converted",
     "DeclaredSignature",
     "DeclaredTensor",
+    "Device",
+    "Devices",
     "Encoding",
     "Example",
     "Function",

@@ -1,4 +1,4 @@
-"""Files that conversions and cards name: relative ones are beside the file that names them."""
+"""Files that conversions, cards and devices name: relative ones are beside the file that names them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from wasmind.config.card import Card, Example
 from wasmind.config.convert import Converted, Step
+from wasmind.config.device import Device, Devices
 
 
 def converted_beside(found: dict[str, Converted] | None, base: Path) -> dict[str, Converted] | None:
@@ -33,6 +34,16 @@ def example_beside(example: Example, base: Path) -> Example:
         name: _within(path, base) for name in ("image", "npz") if (path := getattr(example, name)) is not None
     }
     return msgspec.structs.replace(example, **files)
+
+
+def devices_beside(devices: Devices, base: Path) -> Devices:
+    """Devices whose files, if relative, are in `base`."""
+    return Devices(**{target: _device(device, base) for target, device in devices.given.items()})
+
+
+def _device(device: Device, base: Path) -> Device:
+    nodes, read = ([_within(path, base) for path in paths] for paths in (device.nodes, device.read))
+    return msgspec.structs.replace(device, nodes=nodes, read=read)
 
 
 def _step(step: Step, base: Path) -> Step:

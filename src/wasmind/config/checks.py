@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wasmind.config import versions
 from wasmind.config.card import Card
 from wasmind.config.convert import wrong_steps
+from wasmind.config.device import device_problems
 from wasmind.config.storage import SCHEMES
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _SERVER = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\Z", re.ASCII)
 
 def problems(config: Config) -> Iterator[str]:
     """Say each wrong setting, with its place in the file."""
+    yield from device_problems(config.devices)
     yield from _bad_names("models", config.models, MODEL_NAME, "A-Z a-z 0-9 . _ -")
     yield from _bad_names("functions", config.functions, NAME, "a-z 0-9 . _ -")
     for name, model in config.models.items():

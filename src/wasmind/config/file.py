@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wasmind.config.beside import card_beside, converted_beside
+from wasmind.config.beside import card_beside, converted_beside, devices_beside
 from wasmind.config.checks import problems
+from wasmind.config.device import Devices
 from wasmind.config.function import Function, Limits
 from wasmind.config.model import KServe, Model, Version
 from wasmind.config.node import Node
@@ -25,6 +26,8 @@ class Config(Section, frozen=True):
     """A whole node."""
 
     node: Node = Node()
+    devices: Devices = Devices()
+    """What the processes of models for a GPU or a TPU are given."""
     models: dict[str, Model] = {}
     functions: dict[str, Function] = {}
     storage: dict[str, Storage] = {}
@@ -123,6 +126,7 @@ def _resolved(config: Config, base: Path) -> Config:
     return replaced(
         config,
         node=replaced(config.node, state=within(config.node.state)),
+        devices=devices_beside(config.devices, base),
         models={n: model(m) for n, m in config.models.items()},
         functions={
             n: replaced(f, module=within(f.module), source=within(f.source))

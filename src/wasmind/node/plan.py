@@ -14,7 +14,7 @@ from wasmind.catalog.declared import declared_signature
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.storage.fetch import localized
 from wasmind.catalog.storage.store import STORE, Store
-from wasmind.config import Card, KServe
+from wasmind.config import NO_DEVICES, Card, Devices, KServe
 from wasmind.errors import WasmindError
 from wasmind.guest_api.program import compile_function
 from wasmind.node.callers import read_callers
@@ -137,6 +137,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`ModelRecord.id` to `ModelPlan.id`."""
     inference: InferenceEntry | None = None
     """Who may call models from outside; None where nobody may."""
+    devices: Devices = NO_DEVICES
+    """What models that functions bring may have of a GPU or a TPU; the others' specifications have it."""
 
     def replacing(self, before: Plan) -> frozenset[str]:
         """The models that take another's place: a name of a function means them, and meant another before."""
@@ -172,7 +174,7 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
     digests.save()
     node = config.node
     lazy = node.model_memory is not None
-    plans = {record.id: plan_model(record, lazy=lazy) for record in catalog.models.values()}
+    plans = {record.id: plan_model(record, config.devices, lazy=lazy) for record in catalog.models.values()}
     both = (record for record in catalog.models.values() if record.config.in_both_places)
     twins = tuple(plan_elsewhere(record.elsewhere()) for record in both)
     by_name = {name: plans[record.id] for record in catalog.models.values() for name in record.names}
@@ -194,15 +196,22 @@ def make_plan(config: Config, state: Path, transfer: Transfer | None = None) -> 
         functions=tuple(catalog.functions.values()),
         grants=ids,
         inference=read_callers(config, catalog.models.values(), ids),
+        devices=config.devices,
     )
 
 
-def plan_model(record: ModelRecord, *, lazy: bool = False, attempts: int = LOAD_ATTEMPTS) -> ModelPlan:
+def plan_model(
+    record: ModelRecord,
+    devices: Devices = NO_DEVICES,
+    *,
+    lazy: bool = False,
+    attempts: int = LOAD_ATTEMPTS,
+) -> ModelPlan:
     """How a model is served: here, if it is a file. Raises PackageMissing for a missing protocol.
 
     `lazy` ones are loaded on first use, unless their settings say otherwise.
     """
-    plan = _planned(record, _remote_spec(record) if record.encoding is None else _spec(record))
+    plan = _planned(record, _remote_spec(record) if record.encoding is None else _spec(record, devices))
     return msgspec.structs.replace(plan, at_start=_at_start(record.config, lazy=lazy), attempts=attempts)
 
 
@@ -259,7 +268,7 @@ def _remote_spec(record: ModelRecord) -> RemoteSpec:
     return RemoteSpec(kserve=settings.kserve, converters=converters_of(record))
 
 
-def _spec(record: ModelRecord) -> WorkerSpec:
+def _spec(record: ModelRecord, devices: Devices) -> WorkerSpec:
     settings = record.config
     assert record.encoding is not None
     assert record.runtime is not None
@@ -270,6 +279,7 @@ def _spec(record: ModelRecord) -> WorkerSpec:
         runtime=record.runtime,
         target=settings.target,
         fallback=settings.fallback,
+        device=devices.of(settings.target),
         declared=None if settings.signature is None else declared_signature(settings.signature),
         instances=settings.instances,
         threads=settings.threads,

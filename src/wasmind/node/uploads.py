@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wasmind.catalog.digests import Digests
 from wasmind.catalog.model import read_model
-from wasmind.config import Model
+from wasmind.config import NO_DEVICES, Model
 from wasmind.errors import ModelBusy, ModelUnavailable, WasmindError
 from wasmind.node.messages import LoadedModel, LoadModel
 from wasmind.node.plan import plan_model
@@ -59,6 +59,8 @@ class Uploads:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.devices = NO_DEVICES
+        """What a model for a GPU or a TPU has, as the newest configuration says."""
         self._digests = Digests()
         self._by_tenant: dict[str, dict[str, ServedModel]] = {}
         self._budgets: dict[str, LoadBudget] = {}
@@ -80,7 +82,7 @@ class Uploads:
             path=Path(message.path), encoding=message.encoding, target=message.target, scope=message.tenant
         )
         record = await asyncio.to_thread(read_model, message.digest[:16], settings, self._digests)
-        plan = plan_model(record, attempts=1)
+        plan = plan_model(record, self.devices, attempts=1)
         known = self._by_tenant.setdefault(message.tenant, {})
         if plan.id not in known or known[plan.id].stopped:
             self._budgets.setdefault(message.tenant, LoadBudget()).spend()

@@ -7,6 +7,9 @@ and those it makes later): no new privileges, resource limits, and files readabl
 system call that is not listed is refused. `before_serve` comes when the model is loaded: no file can be
 opened and no thread be made any more.
 
+A model for a GPU or a TPU has, in the first two stages, the device files and the driver's files that the
+configuration names, and the system calls of a driver. Nothing of that is there for any other model.
+
 A refused call fails with EPERM instead of killing the process, since libraries try calls they can do without.
 """
 
@@ -38,12 +41,14 @@ from wasmind.worker.syscalls import allow_calls
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wasmind.config import Device
     from wasmind.worker.spec import WorkerSpec
     from wasmind.worker.syscalls import Profile
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _NET_BIND_CONNECT, _SCOPE_ABSTRACT_SIGNAL = 0b11, 0b11
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/etc/ld.so.cache")
+_DRIVE = FSAccess.READ_FILE | FSAccess.WRITE_FILE | FSAccess.IOCTL_DEV
 _HARDWARE = ("/sys/devices", "/sys/bus/pci", "/sys/class")
 _HARMLESS = ("/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/self/cmdline", "/dev/null", "/dev/urandom")
 
@@ -81,18 +86,22 @@ def begin(spec: WorkerSpec) -> Confinement:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(_PR_SET_DUMPABLE, 0)
-    _limit_resources(spec.memory)
+    _limit_resources(spec.memory, files=0 if spec.device is None else spec.memory)
     if offered.landlock:
-        _allow_reading(
-            [*_code_paths(), *_HARDWARE, *_HARMLESS, *(file.path for file in spec.files)], offered.landlock
+        _allow_files(
+            [*_code_paths(), *_HARDWARE, *_HARMLESS, *(file.path for file in spec.files)],
+            spec.device,
+            offered.landlock,
         )
     return offered
 
 
 def before_load(spec: WorkerSpec, held: Confinement, profile: Profile) -> None:
-    """The second stage: only the model's files (and the runtime's), only listed calls."""
+    """The second stage: only the model's files (and the runtime's, and the device's), only listed calls."""
     if held.landlock:
-        _allow_reading([*_HARMLESS, *profile.files, *(file.path for file in spec.files)], held.landlock)
+        _allow_files(
+            [*_HARMLESS, *profile.files, *(file.path for file in spec.files)], spec.device, held.landlock
+        )
     if held.seccomp:
         allow_calls(profile, loading=True)
 
@@ -106,10 +115,11 @@ def before_serve(held: Confinement, profile: Profile) -> None:
 # --- resources ------------------------------------------------------------------------------------------
 
 
-def _limit_resources(memory: int) -> None:
+def _limit_resources(memory: int, files: int = 0) -> None:
+    """`files`: bytes of a file; where no file can be made, a driver may have one without a name."""
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_FSIZE: files,
         resource.RLIMIT_NOFILE: 512,
         resource.RLIMIT_DATA: memory,
     }
@@ -134,8 +144,10 @@ class _Attr(RulesetAttr):  # type: ignore[misc]  # the binding has no types
     _fields_ = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 
-def _allow_reading(paths: Iterable[str], abi: int) -> None:
-    """From now on nothing can be opened but these, for reading, and what lies beneath them."""
+def _allow_files(paths: Iterable[str], device: Device | None, abi: int) -> None:
+    """From now on nothing can be opened but these and what lies beneath them: to read, and a device's nodes
+    to write too.
+    """
     attr = _Attr(
         int(FSAccess.all()), _NET_BIND_CONNECT if abi >= 4 else 0, _SCOPE_ABSTRACT_SIGNAL if abi >= 6 else 0
     )
@@ -143,23 +155,24 @@ def _allow_reading(paths: Iterable[str], abi: int) -> None:
     ctypes.set_errno(0)  # the binding takes a stale one for its own
     ruleset = get_create_ruleset()(ctypes.byref(attr), size, 0)
     try:
-        for path in paths:
-            _add_rule(ruleset, path)
+        for path in (*paths, *(device.read if device else ())):
+            _add_rule(ruleset, path, FSAccess.READ_FILE | FSAccess.READ_DIR)
+        for path in device.nodes if device else ():
+            _add_rule(ruleset, path, _DRIVE & FSAccess.all())  # of ioctl an older kernel knows nothing
         ctypes.set_errno(0)
         get_restrict_self()(ruleset, 0)
     finally:
         os.close(ruleset)
 
 
-def _add_rule(ruleset: int, path: str) -> None:
+def _add_rule(ruleset: int, path: str, rights: FSAccess) -> None:
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # what is not there cannot be read either
     try:
-        rights = FSAccess.READ_FILE
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            rights |= FSAccess.READ_DIR
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            rights &= FSAccess.all_file()
         ctypes.set_errno(0)
         get_add_rule()(ruleset, 1, ctypes.byref(PathBeneathAttr(int(rights), fd)), 0)
     finally:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from wasmind.nn.signature import Signature
     from wasmind.worker.call import Company
     from wasmind.worker.runtimes.base import Framework, LoadedModel
+    from wasmind.worker.runtimes.devices import Opened
     from wasmind.worker.server import Server
+    from wasmind.worker.spec import Confinement
 
 FAILED_TO_LOAD = 3
 """The exit status after a `LoadFailed` report."""
@@ -69,6 +71,7 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     from wasmind.worker.call import Call, company
     from wasmind.worker.generations import Generations, Turns
     from wasmind.worker.inference import Runner
+    from wasmind.worker.runtimes.devices import opened
     from wasmind.worker.server import Server
     from wasmind.worker.shapes import Shapes
     from wasmind.worker.stepping import stepping
@@ -79,9 +82,9 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         from wasmind.worker.conversions.load import converting, import_packages
 
         import_packages(spec.conversions)
-    confine.before_load(spec, held, runtime.profile)
     began = time.monotonic()
-    model, notes = _load(runtime, spec)
+    model, on = _load(runtime, opened(runtime, spec), held)
+    spec, notes = on.spec, [*on.notes, *model.notes]
     loaded = time.monotonic()
     signature = model.signature
     if max(len(signature.inputs), len(signature.outputs)) > MAX_TENSORS:
@@ -121,12 +124,12 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
         generations=generations,
     )
     server.prepare()
-    confine.before_serve(held, runtime.profile)
+    confine.before_serve(held, on.profile(runtime))
     gc.collect()
     gc.freeze()
     ready = Ready(
         signature=seen,
-        runtime=runtime.name,
+        runtime=f"{runtime.name} on {on.device}" if on.device else runtime.name,
         load_ms=(loaded - began) * 1e3,
         warm_up_ms=(time.monotonic() - loaded) * 1e3,
         run_ms=run_ms,
@@ -138,14 +141,19 @@ def _prepare(spec: WorkerSpec, control: socket.socket, listener: socket.socket) 
     return server, ready
 
 
-def _load(runtime: Framework, spec: WorkerSpec) -> tuple[LoadedModel, list[str]]:
-    """Load on the target, or where the operator allows it on the CPU instead, which is then noted."""
+def _load(runtime: Framework, on: Opened, held: Confinement) -> tuple[LoadedModel, Opened]:
+    """Confine the process to the model and what it runs on, and load it; where the device cannot compute it
+    and the operator allows the CPU, confine it to that.
+    """
+    from wasmind.worker.runtimes.devices import on_cpu
+
+    confine.before_load(on.spec, held, on.profile(runtime))
     try:
-        return runtime.load(spec), []
+        return runtime.load(on.spec), on
     except UnsupportedOperation as error:
-        if spec.target == "cpu" or spec.fallback != "cpu":
-            raise
-        return runtime.load(msgspec.structs.replace(spec, target="cpu")), [f"on the CPU: {error.message}"]
+        on = on_cpu(on.spec, error)
+    confine.before_load(on.spec, held, on.profile(runtime))
+    return runtime.load(on.spec), on
 
 
 def _failure(spec: WorkerSpec, error: Exception) -> LoadFailed:

@@ -100,7 +100,7 @@ async def spawn(
             stdout=subprocess.DEVNULL,
             stderr=errors,
             pass_fds=(theirs.fileno(), listener.fileno()),
-            env=_environment(),
+            env=_environment(spec),
         )
     except BaseException:
         ours.close()
@@ -275,11 +275,12 @@ def _signal_name(number: int) -> str:
         return "unknown"
 
 
-def _environment() -> dict[str, str]:
+def _environment(spec: WorkerSpec) -> dict[str, str]:
     """What the worker needs of the environment. The rest may hold secrets, and a framework may act on it."""
     found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return found | {
+    found |= {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
+    return found if spec.device is None else found | spec.device.env

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from wasmind.catalog.files import ModelFile
-from wasmind.config import Converted, Encoding, Generation, Runtime, Target
+from wasmind.config import Converted, Device, Encoding, Generation, Runtime, Target
 from wasmind.nn.signature import Signature
 
 MAX_REPORT = 8 << 20
@@ -53,6 +53,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     target: Target = "cpu"
     fallback: Literal["cpu"] | None = None
     """Where to run when there is no such target; None: it is refused."""
+    device: Device | None = None
+    """What the process is given of the target; None: nothing."""
     instances: int = 1
     """Inferences that may run at the same time."""
     threads: int = 1

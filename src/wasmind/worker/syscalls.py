@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,19 @@ class Profile:
     """Whether it opens files while it serves: its model's, or those that are harmless."""
     files: tuple[str, ...] = ()
     """Its own files that it reads while it loads a model."""
+    device: bool = False
+    """Whether a driver runs in the process."""
+
+    def with_device(self) -> Profile:
+        """The same with a device's driver in the process: it makes code, threads, and shared memory."""
+        return replace(
+            self,
+            load=self.load | _DRIVER | _LANDLOCK,
+            serve=self.serve | _DRIVER,
+            executable_memory=True,
+            threads=True,
+            device=True,
+        )
 
 
 _SERVE = frozenset(
@@ -40,6 +53,28 @@ _LOAD = _SERVE | frozenset(
     readlink readlinkat rseq set_robust_list set_tid_address stat statx sysinfo uname
     """.split()  # noqa: SIM905 - as above
 )
+_DRIVER = frozenset(
+    """
+    eventfd2 ftruncate getrusage memfd_create mincore pipe2 sched_get_priority_max sched_get_priority_min
+    sched_getparam sched_getscheduler
+    """.split()  # noqa: SIM905 - as above
+)
+_LANDLOCK = frozenset({"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"})
+"""With these a process gives the device up, when the CPU is to compute in its place."""
+_IOCTL_FAMILY = 0xFF00
+_FAMILIES = {
+    0x6400: "DRM: GPUs, and accelerators below /dev/accel",
+    0x6200: "buffers that devices share",
+    0x3E00: "fences of these",
+    0x4600: "NVIDIA's GPUs",
+    0x0000: "NVIDIA's unified memory",
+    0x4B00: "AMD's compute queues",
+    0xDC00: "Gasket: Edge TPUs on PCIe",
+    0x7F00: "Apex: the same",
+}
+"""The kinds of ioctl that drivers make. Those of terminals and sockets are not among them: one of these has
+the kernel signal another process.
+"""
 _PROT_EXEC = 4
 _CLONE_THREAD = 0x10000
 _FIONBIO = 0x5421
@@ -69,6 +104,8 @@ def allow_calls(profile: Profile, *, loading: bool) -> None:
     for command in _FCNTL:
         allow("fcntl", sc.Arg(1, sc.EQ, command))
     allow("ioctl", sc.Arg(1, sc.EQ, _FIONBIO))
+    for family in _FAMILIES if profile.device else ():
+        allow("ioctl", sc.Arg(1, sc.MASKED_EQ, _IOCTL_FAMILY, family))
     allow("tgkill", sc.Arg(0, sc.EQ, os.getpid()))  # abort()
     allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_VMA))
     if loading or profile.threads:
@@ -78,7 +115,9 @@ def allow_calls(profile: Profile, *, loading: bool) -> None:
         for name in ("rseq", "set_robust_list"):
             allow(name)
     if loading or profile.reads:
-        allow("openat", sc.Arg(2, sc.MASKED_EQ, os.O_ACCMODE | os.O_CREAT | os.O_TRUNC, 0))
+        # To write is for device files alone, by Landlock.
+        access = 0 if profile.device and loading else os.O_ACCMODE
+        allow("openat", sc.Arg(2, sc.MASKED_EQ, access | os.O_CREAT | os.O_TRUNC, 0))
     if loading:
         allow("prctl", sc.Arg(0, sc.EQ, _PR_SET_NAME))
         allow("prlimit64", sc.Arg(0, sc.EQ, 0), sc.Arg(2, sc.EQ, 0))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal, TypeAlias
 
-    from wasmind.config import Encoding, Runtime
+    from wasmind.config import Encoding, Runtime, Target
     from wasmind.nn.signature import Signature
     from wasmind.worker.spec import Side, WorkerSpec
     from wasmind.worker.syscalls import Profile
@@ -91,6 +91,10 @@ class LoadedModel(Protocol):
     def signature(self) -> Signature:
         """Its inputs and outputs."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of it does not run where the operator wants it, for people."""
+
     def execution(self) -> Execution:
         """A new execution of it."""
 
@@ -106,8 +110,15 @@ class Framework(Protocol):
     def profile(self) -> Profile:
         """The system calls that it needs beyond everybody's."""
 
+    def open_device(self, target: Target) -> str:
+        """Have the driver of a device other than the CPU loaded, and seen to compute, while files can still
+        be opened; returns what it calls the device. Raises UnsupportedOperation.
+        """
+
     def load(self, spec: WorkerSpec) -> LoadedModel:
-        """Load the model from its files. Raises ModelLoadFailed, or what the framework raises."""
+        """Load the model from its files, for the CPU or the device that was opened. Raises ModelLoadFailed,
+        UnsupportedOperation, or what the framework raises.
+        """
 
 
 @dataclass(frozen=True, slots=True)

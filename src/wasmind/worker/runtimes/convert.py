@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from wasmind.nn.signature import Signature
 from wasmind.worker.conversions.pool import mask_of
+from wasmind.worker.runtimes.devices import refuse
 from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.config import Target
     from wasmind.nn.signature import TensorSpec
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import Conversions, WorkerSpec
@@ -25,6 +27,10 @@ class Runtime:
 
     name = "conversions"
     profile = Profile()
+
+    def open_device(self, target: Target) -> str:
+        """There is nothing to compute on one."""
+        refuse(target, self.name, ("CPU",))
 
     def load(self, spec: WorkerSpec) -> Side:
         """One side of the model whose signature the specification has. Raises ModelLoadFailed."""
@@ -39,6 +45,7 @@ class Side:
 
     def __init__(self, tensors: Sequence[TensorSpec], more: Sequence[TensorSpec] = ()) -> None:
         """`more` comes in after the tensors, for conversions that look at it, and does not go out."""
+        self.notes: tuple[str, ...] = ()
         self.signature = Signature((*tensors, *more), tuple(tensors))
 
     def execution(self) -> Same:

@@ -16,17 +16,18 @@ from wasmind.errors import (
     InvalidArgument,
     ModelLoadFailed,
     PromptTooLong,
-    UnsupportedOperation,
 )
 from wasmind.nn.signature import Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes import llama, options
+from wasmind.worker.runtimes.devices import refuse
 from wasmind.worker.runtimes.text import Text
 from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.config import Target
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.runtimes.options import Options
     from wasmind.worker.spec import WorkerSpec
@@ -54,11 +55,12 @@ BATCH = 128
 context.
 """
 _PIECE = 4096
+_ALL_LAYERS = -1
 _NO_VOCABULARY = 0
 
 
 class Runtime:
-    """llama.cpp, on the CPU. Nothing in it reports to anybody."""
+    """llama.cpp, on the CPU or the GPU that its build is for. Nothing in it reports to anybody."""
 
     profile = Profile()
 
@@ -68,14 +70,14 @@ class Runtime:
         self._library.llama_backend_init()
         self.name = f"llama.cpp {self._library.llama_version().decode()} ({llama.PACKAGE} {llama.VERSION})"
 
+    def open_device(self, target: Target) -> str:
+        """Look for a device that this build can leave layers to; the CPU's package has none."""
+        if target != "gpu" or not self._library.llama_supports_gpu_offload():
+            refuse(target, self.name, ("CPU",))
+        return "its GPU"
+
     def load(self, spec: WorkerSpec) -> GgmlModel:
         """Load the model, with a context for each generation there may be. Raises ModelLoadFailed."""
-        if spec.target != "cpu":
-            raise UnsupportedOperation(
-                f"there is no {spec.target} for {self.name} here",
-                cause="this build of llama.cpp computes on the CPU",
-                remedy='set target = "cpu"',
-            )
         if spec.threads > 1 and spec.instances > 1:
             raise ModelLoadFailed(
                 "a language model has either several instances or several threads",
@@ -89,6 +91,7 @@ class GgmlModel:
     """A model and its contexts."""
 
     signature = SIGNATURE
+    notes: tuple[str, ...] = ()
 
     def __init__(self, library: Any, words: llama.Words, spec: WorkerSpec) -> None:
         self.library = library
@@ -117,7 +120,7 @@ class GgmlModel:
 
     def _loaded(self, spec: WorkerSpec) -> int:
         params = self.library.llama_model_default_params()
-        params.n_gpu_layers = 0
+        params.n_gpu_layers = 0 if spec.target == "cpu" else _ALL_LAYERS
         params.load_mode = llama.MMAP
         params.check_tensors = True
         found: int | None = self.library.llama_model_load_from_file(spec.files[0].path.encode(), params)

@@ -140,6 +140,7 @@ class Message(Structure):
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_version": (c_char_p, []),
     "llama_backend_init": (None, []),
+    "llama_supports_gpu_offload": (c_bool, []),
     "llama_log_set": (None, [Log, c_void_p]),
     "llama_model_default_params": (ModelParams, []),
     "llama_context_default_params": (ContextParams, []),

@@ -15,13 +15,15 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from wasmind.errors import ModelLoadFailed
 from wasmind.nn.signature import Dim, Signature, TensorSpec
 from wasmind.nn.tensor import TensorType
+from wasmind.worker.runtimes import providers
 from wasmind.worker.runtimes.base import DTYPES
-from wasmind.worker.runtimes.devices import refuse
+from wasmind.worker.runtimes.devices import in_part, refuse, refuse_part
 from wasmind.worker.syscalls import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.config import Target
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
@@ -62,30 +64,41 @@ _CPU = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(
 
 
 class Runtime:
-    """onnxruntime, on its CPU provider."""
+    """onnxruntime, on its CPU provider or one for a device."""
 
     name = f"onnxruntime {ort.__version__}"
     profile = Profile()
 
+    def __init__(self) -> None:
+        self._open: tuple[providers.Provider, ort.InferenceSession] | None = None
+
+    def open_device(self, target: Target) -> str:
+        """Take the first provider for the device that computes."""
+        try:
+            self._open = providers.opened(target, lambda: _session_options(1))
+        except LookupError as error:
+            refuse(target, self.name, ort.get_available_providers(), str(error))
+        return self._open[0].name
+
     def load(self, spec: WorkerSpec) -> OnnxModel:
         """Load the model. The optimised graph stays in memory: nothing is written anywhere."""
-        if spec.target != "cpu":
-            refuse(spec.target, self.name, ("CPU",))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = spec.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what fails is raised; logged as well, it would flood the log
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        session = ort.InferenceSession(spec.files[0].path, options, providers=["CPUExecutionProvider"])
-        return OnnxModel(session)
+        options = _session_options(spec.threads)
+        if spec.target == "cpu" or self._open is None:
+            return OnnxModel(providers.Provider(providers.CPU).session(spec.files[0].path, options))
+        provider = self._open[0]
+        session = provider.session(spec.files[0].path, options)
+        left = providers.on_cpu(session)
+        if left and spec.fallback != "cpu":
+            refuse_part(spec.target, provider.name, left)
+        return OnnxModel(session, (in_part(left),) if left else ())
 
 
 class OnnxModel:
     """A session; any number of threads may run it."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, notes: tuple[str, ...] = ()) -> None:
         self._session = session._sess
+        self.notes = notes
         self.signature = Signature(
             tuple(_spec("input", node) for node in session.get_inputs()),
             tuple(_spec("output", node) for node in session.get_outputs()),
@@ -171,6 +184,16 @@ class OnnxExecution:
         self._bound_inputs = [None] * len(self._inputs)
         self._bound_outputs = [None] * len(self._outputs)
         self._all_inputs = self._all_places = None
+
+
+def _session_options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised; logged as well, it would flood the log
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
 
 
 def _run_options() -> native.RunOptions:

@@ -23,6 +23,7 @@ from wasmind.worker.syscalls import Profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmind.config import Target
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
@@ -33,7 +34,7 @@ _READERS = {
     "tensorflowlite": "tflite",
     "tensorflow": "tf",
 }
-_DEVICES = {"cpu": "CPU", "gpu": "GPU", "tpu": "NPU"}
+_DEVICES: dict[Target, str] = {"cpu": "CPU", "gpu": "GPU", "tpu": "NPU"}
 
 
 class Runtime:
@@ -45,17 +46,30 @@ class Runtime:
     def __init__(self) -> None:
         """Load the libraries of devices and readers: later, none can be opened."""
         self._core = ov.Core()
-        self._devices = self._core.available_devices
+        self._device = "CPU"
         self._readers = {name: FrontEndManager().load_by_framework(name) for name in _READERS.values()}
+
+    def open_device(self, target: Target) -> str:
+        """Take the first device of the kind, and have its plug-in compile something for it."""
+        there: list[str] = self._core.available_devices
+        device = next((one for one in there if one.partition(".")[0] == _DEVICES[target]), None)
+        if device is None:
+            refuse(target, self.name, there)
+        try:
+            _try(self._core, device)
+        except RuntimeError as error:
+            refuse(target, self.name, there, str(error))
+        self._device = device
+        return device
 
     def load(self, spec: WorkerSpec) -> OpenVinoModel:
         """Load the model, computed in the precision it was made in."""
-        core, device = self._core, _DEVICES[spec.target]
-        if device not in self._devices:
-            refuse(spec.target, self.name, self._devices)
+        core, device = self._core, "CPU" if spec.target == "cpu" else self._device
         core.set_property({"ENABLE_MMAP": False})  # a file that is replaced must not change what is loaded
         model = self._read(spec)
-        settings = {"EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings = {"EXECUTION_MODE_HINT": "ACCURACY"}
+        if spec.target != "tpu":  # NPUs compute in f16 at most
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
         if device == "CPU":
             settings |= {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -78,6 +92,8 @@ class Runtime:
 
 class OpenVinoModel:
     """A compiled model; as many threads run it at once as it has streams."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         if not compiled.outputs:
@@ -156,6 +172,18 @@ class OpenVinoExecution:
             return place
         data: Array = self._request.get_output_tensor(index).data
         return data.view(DTYPES[TensorType.BF16]) if self._output_types[index] is TensorType.BF16 else data
+
+
+def _try(core: ov.Core, device: str) -> None:
+    """Compute something on a device. Raises RuntimeError."""
+    from openvino import opset13
+
+    x = opset13.parameter([4], np.float32)
+    (y,) = core.compile_model(ov.Model([opset13.add(x, x)], [x]), device)(
+        np.arange(4, dtype=np.float32)
+    ).values()
+    if y.tolist() != [0, 2, 4, 6]:
+        raise RuntimeError(f"an addition came out as {y.tolist()}")
 
 
 def _tensor(array: Array, kind: TensorType) -> ov.Tensor:

@@ -19,38 +19,59 @@ from wasmind.worker.syscalls import Profile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from wasmind.config import Target
     from wasmind.nn.signature import Signature
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
 _SAID = re.compile(r"^[\w.]*(?:Error|Exception): (.*(?:\n(?!\s*$).*)*)", re.MULTILINE)
 _HERE = re.compile(r"^(.*)\n\s*~+ *<--- HERE", re.MULTILINE)
+_DEVICES: dict[Target, tuple[str, ...]] = {"cpu": (), "gpu": ("cuda", "xpu"), "tpu": ()}
+"""PyTorch's own kinds of devices; `cuda` is also AMD's."""
 torch.set_num_interop_threads(1)
 _IN_PLACE = re.compile(r"aten::\w+_\(")
 
 
 class Runtime:
-    """PyTorch, on the CPU."""
+    """PyTorch, on the CPU or one of its devices."""
 
     name = f"torch {torch.__version__}"
     profile = Profile(executable_memory=True, threads=True)
 
+    def __init__(self) -> None:
+        self._device = "cpu"
+
+    def open_device(self, target: Target) -> str:
+        """Take the first device of a kind that is there, and compute something on it."""
+        there = [kind for kind in _DEVICES[target] if getattr(torch, kind).is_available()]
+        if not there:
+            refuse(target, self.name, ("CPU",))
+        try:
+            _try(there[0])
+        except RuntimeError as error:
+            refuse(target, self.name, ("CPU", *there), str(error))
+        self._device = there[0]
+        return self._device
+
     def load(self, spec: WorkerSpec) -> TorchModel:
         """Load the model."""
-        if spec.target != "cpu":
-            refuse(spec.target, self.name, ("CPU",))
         torch.set_num_threads(spec.threads)
-        path = spec.files[0].path
+        path, device = spec.files[0].path, "cpu" if spec.target == "cpu" else self._device
         with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and stays
-            module = torch.jit.load(path, map_location="cpu").eval()
-        return TorchModel(module, spec.declared or torchscript.embedded(path))
+            module = torch.jit.load(path, map_location=device).eval()
+        return TorchModel(module, spec.declared or torchscript.embedded(path), device)
 
 
 class TorchModel:
     """A module; any number of threads may run it, unless it remembers."""
 
-    def __init__(self, module: torch.jit.ScriptModule, declared: Signature | None) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, module: torch.jit.ScriptModule, declared: Signature | None, device: str = "cpu"
+    ) -> None:
         self.module = module
+        self.device = device
         graph = _frozen(module)
         self.remembers = graph is None or "prim::GetAttr" in graph
         """Whether a run changes what the next one sees."""
@@ -96,19 +117,27 @@ class TorchExecution:
         arguments: list[Any] = []
         for array, (_, kind) in zip(inputs, model.arguments, strict=True):
             if kind == "Tensor":
-                tensor = _tensor(array)
+                tensor = _tensor(array).to(model.device)
                 arguments.append(tensor.clone() if model.changes_inputs else tensor)
             else:
                 arguments.append(array.item())
         try:
             with torch.inference_mode():
-                return list(_flat(module(*arguments), "output"))
+                return [(name, found.cpu()) for name, found in _flat(module(*arguments), "output")]
         except (RuntimeError, torch.jit.Error) as error:
             raise RuntimeError(_in_short(str(error))) from error
 
     def abort(self) -> bool:
         """PyTorch has no way to end a run."""
         return False
+
+
+def _try(device: str) -> None:
+    """Compute something on a device. Raises RuntimeError."""
+    x = torch.arange(4.0, device=device)
+    y = (x + x).cpu().tolist()
+    if y != [0, 2, 4, 6]:
+        raise RuntimeError(f"an addition came out as {y}")
 
 
 def _frozen(module: torch.jit.ScriptModule) -> str | None:

@@ -26,6 +26,7 @@ from wasmind.worker.syscalls import Profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from wasmind.config import Target
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
@@ -37,15 +38,17 @@ _KEEPS = re.compile(r"\w*Queue|Stack|Stage|Barrier|LookupTable(?:Insert|Remove|I
 
 
 class Runtime:
-    """TensorFlow, on the CPU."""
+    """TensorFlow, on the CPU: the package that is installed has kernels for nothing else."""
 
     name = f"tensorflow {tf.__version__}"
     profile = Profile(load=_ASKS, serve=_ASKS, threads=True, reads=True)
 
+    def open_device(self, target: Target) -> str:
+        """There is none: what TensorFlow sees of devices is told."""
+        refuse(target, self.name, [one.name for one in tf.config.list_physical_devices()])
+
     def load(self, spec: WorkerSpec) -> TensorFlowModel:
         """Load the model."""
-        if spec.target != "cpu":
-            refuse(spec.target, self.name, ("CPU",))
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.function(tf.negative)(1.0)  # the first run looks for its own program, which it may not later
@@ -66,6 +69,8 @@ class Runtime:
 
 class TensorFlowModel:
     """A SavedModel's signature; any number of threads may run it, unless it remembers."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, loaded: Any, function: Any) -> None:
         self._loaded = loaded  # its variables live as long as it does

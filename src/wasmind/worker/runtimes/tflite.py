@@ -22,6 +22,8 @@ from wasmind.worker.syscalls import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wasmind.config import Target
+    from wasmind.worker.runtimes.accelerated import AcceleratedModel, Accelerator
     from wasmind.worker.runtimes.base import Array
     from wasmind.worker.spec import WorkerSpec
 
@@ -29,24 +31,42 @@ _TYPES = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
 class Runtime:
-    """LiteRT, on the CPU with its XNNPACK kernels."""
+    """LiteRT, on the CPU with its XNNPACK kernels, or on a GPU."""
 
     name = f"ai-edge-litert {version('ai-edge-litert')}"
     profile = Profile()
 
-    def load(self, spec: WorkerSpec) -> TFLiteModel:
+    def __init__(self) -> None:
+        self._accelerator: Accelerator | None = None
+
+    def open_device(self, target: Target) -> str:
+        """Open the GPU; LiteRT's package reaches no TPU."""
+        if target != "gpu":
+            refuse(target, self.name, ("CPU",))
+        from wasmind.worker.runtimes.accelerated import Accelerator, said
+
+        try:
+            self._accelerator = Accelerator()
+        except RuntimeError as error:
+            refuse(target, self.name, ("CPU",), said(error))
+        return "WebGPU"
+
+    def load(self, spec: WorkerSpec) -> TFLiteModel | AcceleratedModel:
         """Load the model."""
-        if spec.target != "cpu":
-            refuse(spec.target, self.name, ("CPU",))
         with open(spec.files[0].path, "rb") as file:
-            return TFLiteModel(file.read(), spec.threads)
+            model = TFLiteModel(file.read(), spec.threads)
+        if spec.target == "cpu" or self._accelerator is None:
+            return model
+        return self._accelerator.model(model, falls_back=spec.fallback == "cpu")
 
 
 class TFLiteModel:
     """A model's bytes; each execution has an interpreter of its own over them."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, content: bytes, threads: int) -> None:
-        self._content = content
+        self.content = content
         self.remembers = _remembers(content)
         """Whether it has variables that outlive a run."""
         self._threads = 1 if self.remembers else threads  # an interpreter for each run, and no new threads
@@ -65,7 +85,7 @@ class TFLiteModel:
 
     def interpreter(self) -> Interpreter:
         """A new interpreter, which remembers nothing."""
-        return Interpreter(model_content=self._content, num_threads=self._threads)
+        return Interpreter(model_content=self.content, num_threads=self._threads)
 
 
 class TFLiteExecution:
