@@ -6,7 +6,7 @@ import resource
 import socket
 import sys
 from importlib.metadata import PackageNotFoundError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path) -> config.Config:
     return config.parse({"node": {"ports": {"functions": 0, "api": 0}}}, tmp_path)
+
+
+NOT_GIVEN = "not configured, so no model has one"
 
 
 def found(settings: config.Config, name: str) -> checks.Check:
@@ -121,3 +124,28 @@ def test_few_descriptors_and_a_foreign_python_are_told(
 def test_more_workers_than_cores_are_told(tmp_path: Path) -> None:
     settings = config.parse({"node": {"workers": 999}}, tmp_path)
     assert found(settings, "cores").verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("devices", "model", "expected"),
+    [
+        ({}, {}, ("info", NOT_GIVEN, None)),
+        ({}, {"target": "gpu"}, ("warning", NOT_GIVEN, "m: refused")),
+        ({}, {"target": "gpu", "fallback": "cpu"}, ("warning", NOT_GIVEN, "m: on the CPU")),
+        ({"gpu": {"nodes": ["/dev/null"]}}, {"target": "gpu"}, ("ok", "/dev/null: there; for m", None)),
+        ({"gpu": {}}, {}, ("ok", "no files: there; no model has it as its target", None)),
+        (
+            {"gpu": {"nodes": ["/dev/none"]}},
+            {"target": "gpu"},
+            ("warning", "/dev/none: No such file or directory", "m: refused"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_device_is_told_with_what_is_missing_and_who_wants_it(
+    devices: dict[str, Any], model: dict[str, str], expected: tuple[str, str, str | None], tmp_path: Path
+) -> None:
+    settings = config.parse({"devices": devices, "models": {"m": {"path": "m.onnx"} | model}}, tmp_path)
+    check = found(settings, "device gpu")
+    assert (check.verdict, check.found, check.cost) == expected
+    assert ("[devices.gpu]" in (check.remedy or "")) is (check.verdict == "warning")
+    assert found(settings, "device tpu").verdict == "info"

@@ -1,7 +1,8 @@
 """A worker that was taken over: confined as every worker, it then tries what an attacker would.
 
 Run as a program with the paths of a model and of a file that is not its own, a runtime with an encoding, and
-`load` or `serve`. Prints one JSON object: for each attempt the errno's name, or "done" if nothing stopped it.
+`load` or `serve`; with `device` as one more word it has /dev/zero, as another has a GPU. Prints one JSON
+object: for each attempt the errno's name, or "done" if nothing stopped it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DEVICE, DRM = "/dev/zero", 0x6400
 libc = ctypes.CDLL(None, use_errno=True)
 X86 = {
     "ptrace": 101,
@@ -54,6 +57,8 @@ X86 = {
     "setpriority": 141,
     "sched_setaffinity": 203,
     "seccomp_notify": 317,
+    "socket": 41,
+    "kcmp": 312,
 }
 
 
@@ -132,7 +137,14 @@ def attempts(model: str, secret: str, parent: int) -> dict[str, Callable[[], Any
         "outlive its parent": lambda: in_libc("prctl", 1, 0, 0, 0, 0),
         "become another user": lambda: os.setuid(12345),
     }
-    with_zeros = set(X86) - {"ptrace", "pidfd_send_signal", "setpriority", "sched_setaffinity", "tkill"}
+    with_zeros = set(X86) - {
+        "ptrace",
+        "pidfd_send_signal",
+        "setpriority",
+        "sched_setaffinity",
+        "tkill",
+        "kcmp",
+    }
     for name in sorted(with_zeros - {"seccomp_notify"}):
         others[f"call {name}"] = lambda name=name: call(name, 0, 0, 0, 0, 0, 0)
     others["call pidfd_open"] = lambda: call("pidfd_open", parent, 0)
@@ -151,6 +163,27 @@ def serving_only(model: str) -> dict[str, Callable[[], Any]]:
     }
 
 
+def driven(path: str, request: int, mode: int = os.O_RDWR) -> None:
+    fd = os.open(path, mode)
+    try:
+        fcntl.ioctl(fd, request, bytes(8))
+    finally:
+        os.close(fd)
+
+
+def with_a_device() -> dict[str, Callable[[], Any]]:
+    return {
+        "drive its device": lambda: driven(DEVICE, DRM),
+        "drive another device": lambda: driven("/dev/full", DRM),
+        "drive what it may only read": lambda: driven("/dev/null", DRM, os.O_RDONLY),
+        "write to what it may only read": lambda: opened("/dev/null", "ab"),
+        "own what is on a descriptor, to be signalled": lambda: fcntl.ioctl(0, 0x8901, bytes(8)),
+        "type into a terminal": lambda: fcntl.ioctl(0, 0x5412, b"x"),
+        "list network interfaces": lambda: fcntl.ioctl(0, 0x8912, bytes(16)),
+        "call kcmp": lambda: call("kcmp", os.getppid(), os.getpid(), 0, 0, 0),
+    }
+
+
 def outcome(attempt: Callable[[], Any]) -> str:
     try:
         attempt()
@@ -162,19 +195,29 @@ def outcome(attempt: Callable[[], Any]) -> str:
 
 
 def main() -> None:
-    model, secret, runtime, encoding, phase = sys.argv[1:]
+    model, secret, runtime, encoding, phase, *device = sys.argv[1:]
     parent = os.getppid()
     from wasmind.catalog.files import ModelFile
+    from wasmind.config import Device
     from wasmind.worker import confine
     from wasmind.worker.spec import WorkerSpec
 
-    spec = WorkerSpec(name="m", files=(ModelFile(model, "model"),), encoding=encoding, runtime=runtime)
+    spec = WorkerSpec(
+        name="m",
+        files=(ModelFile(model, "model"),),
+        encoding=encoding,
+        runtime=runtime,
+        device=Device(nodes=[DEVICE]) if device else None,
+    )
     held = confine.begin(spec)
     from wasmind.worker.runtimes.base import framework
 
     profile = framework(runtime, encoding).profile
+    if device:
+        profile = profile.with_device()
     confine.before_load(spec, held, profile)
     tries = attempts(model, secret, parent)
+    tries |= with_a_device()
     if phase == "serve":
         confine.before_serve(held, profile)
         tries |= serving_only(model)

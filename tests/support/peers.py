@@ -1,4 +1,5 @@
-"""Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models.
+"""Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models. There
+too: wasmind with another package of onnxruntime.
 
 As a program it makes the environments: `python -m support.peers`, with `tests` in PYTHONPATH.
 """
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PEERS = Path(__file__).resolve().parents[2] / "build" / "tools" / "peers"
+ROOT = PEERS.parents[2]
 PATIENCE_S = 90.0
 INSTALL_S = 600.0
 PACKAGES = {
     "triton": ("nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime"),
     "mlserver": ("mlserver==1.7.1", "onnxruntime"),
     "kserve": ("kserve==0.21.0", "onnxruntime"),
+    "webgpu": ("onnxruntime-webgpu==1.27.0", "-e", str(ROOT)),
 }
 Shapes = dict[str, list[int]]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from wasmind.catalog import conversions
+from wasmind.catalog.devices import absent
 from wasmind.catalog.runtimes import PACKAGES, READERS, installed_version
 from wasmind.config.versions import settings_of
 from wasmind.errors import NodeError
@@ -26,7 +27,7 @@ from wasmind.worker.runtimes.base import RUNTIMES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wasmind.config import Config
+    from wasmind.config import Config, Target
 
 Verdict: TypeAlias = Literal["ok", "info", "warning", "failure"]
 
@@ -53,6 +54,7 @@ def examine(config: Config) -> list[Check]:
         _user_namespaces(),
         _cgroups(),
         *_runtimes(config),
+        *_devices(config),
         *_conversions(config),
         _cores(config),
         _memory(),
@@ -144,6 +146,27 @@ def _runtimes(config: Config) -> Iterator[Check]:
         )
     if not any(found.values()):
         yield Check("runtimes", "failure", "none", "no model can be served", "pip install 'wasmind[onnx]'")
+
+
+def _devices(config: Config) -> Iterator[Check]:
+    wanting: dict[Target, list[str]] = {"gpu": [], "tpu": []}
+    for name, model in config.models.items():
+        if model.target != "cpu":
+            wanting[model.target].append(name)
+    for target, names in wanting.items():
+        device, section = config.devices.of(target), f"[devices.{target}]"
+        instead = {config.models[name].fallback for name in names}
+        cost = f"{', '.join(names)}: {'on the CPU' if instead == {'cpu'} else 'refused'}" if names else None
+        verdict: Verdict = "warning" if names else "info"
+        if device is None:
+            remedy = f"name its files in {section}" if names else None
+            yield Check(f"device {target}", verdict, "not configured, so no model has one", cost, remedy)
+        elif wrong := list(absent(device)):
+            yield Check(f"device {target}", "warning", "; ".join(wrong), cost, f"mend {section}")
+        else:
+            files = ", ".join((*device.nodes, *device.read)) or "no files"
+            used = f"for {', '.join(names)}" if names else "no model has it as its target"
+            yield Check(f"device {target}", "ok", f"{files}: there; {used}")
 
 
 def _conversions(config: Config) -> Iterator[Check]:

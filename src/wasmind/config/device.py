@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def device_problems(devices: Devices) -> Iterator[str]:
             for path in paths:
                 if not path or "\0" in path:
                     yield f"devices.{target}.{setting}: {path!r} is no path"
-        if "/" in device.read:
+        if any(os.path.normpath(path) in ("/", "//") for path in device.read):
             yield f'devices.{target}.read: "/" is everything there is: name what the driver reads'
         for name, value in device.env.items():
             if not _VARIABLE.match(name) or "\0" in value:

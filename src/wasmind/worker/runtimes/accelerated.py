@@ -40,8 +40,9 @@ _TYPES = frozenset(
     }
 )
 """Elements that LiteRT's buffers can have."""
-_SAID = re.compile(r"^\W*(?:(?:ERROR|INFO|WARNING): \[[^\]]*\]|CompiledModel error.*)\s*", re.MULTILINE)
-"""What LiteRT puts before its words."""
+_PLACE = re.compile(r"^\W*(?:ERROR: \[[^\]]*\]\s*)?")
+"""What LiteRT puts before its words: where in its source they are."""
+_REMARK = re.compile(r"\W*(?:INFO|WARNING):")
 
 
 class Accelerator:
@@ -161,7 +162,8 @@ def _positions(names: Sequence[str], there: Sequence[str]) -> list[int]:
 
 def said(error: RuntimeError) -> str:
     """LiteRT's own words, without where in its source they were said."""
-    return " ".join(_SAID.sub("", str(error)).split()) or "it cannot be opened"
+    lines = (_PLACE.sub("", line) for line in str(error).splitlines() if not _REMARK.match(line))
+    return " ".join(filter(None, lines)) or "it cannot be opened"
 
 
 def _only_on_cpu(why: str) -> UnsupportedOperation:
