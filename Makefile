@@ -25,7 +25,7 @@ help:
 	@echo 'make demo     a real image classifier behind a real function (ARGS=--once: answer and end)'
 	@echo 'make test     style, types, order of imports, tests'
 	@echo 'make slow     the long tests: soak, kill, fuzz, conformance, properties by more examples'
-	@echo 'make peers    the tests against Triton, KServe and MLServer (about 1 GB, once)'
+	@echo 'make peers    the tests against Triton, KServe and MLServer, and on a GPU in software (about 1 GB, once)'
 	@echo 'make bench    figures of this machine'
 	@echo 'make docs     the documentation, in build/docs'
 	@echo 'make clean    remove what was built (distclean: the environment too)'

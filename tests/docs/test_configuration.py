@@ -16,6 +16,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configurat
 SECTIONS = {
     "node": config.Node,
     "node.ports": config.Ports,
+    "devices.gpu": config.Device,
     "models.NAME": config.Model,
     "models.NAME.versions.N": config.Version,
     "models.NAME.batch": config.Batch,

@@ -1,5 +1,5 @@
-"""Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models. There
-too: wasmind with another package of onnxruntime.
+"""Other inference servers, each in an environment of its own under build/tools/peers, serving ONNX models.
+There too: wasmind with another package of onnxruntime.
 
 As a program it makes the environments: `python -m support.peers`, with `tests` in PYTHONPATH.
 """

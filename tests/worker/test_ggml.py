@@ -353,7 +353,7 @@ async def test_any_bytes_are_a_prompt(model: Client) -> None:
 
 
 async def test_other_devices_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedOperation, match="no gpu"):
+    with pytest.raises(UnsupportedOperation, match=r"no GPU for llama\.cpp"):
         async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, target="gpu"):
             pass
 

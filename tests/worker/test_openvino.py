@@ -12,9 +12,10 @@ from onnx import TensorProto
 from support import openvino_models
 from support.onnx_models import FLOAT, I64, constant, identity, linear, model, node
 from support.workers import spec_of
-from wasmind.errors import ModelLoadFailed
+from wasmind.errors import ModelLoadFailed, UnsupportedOperation
 from wasmind.nn.signature import TensorSpec
 from wasmind.nn.tensor import TensorType
+from wasmind.worker.runtimes import openvino
 from wasmind.worker.runtimes.base import DTYPES
 from wasmind.worker.runtimes.openvino import OpenVinoModel, Runtime
 
@@ -231,3 +232,34 @@ def test_telemetry_is_not_there() -> None:
     from openvino.tools.ovc import telemetry_utils
 
     assert "stub" in telemetry_utils.tm.__name__
+
+
+def test_what_is_tried_on_a_device_is_right_on_the_one_that_is_there() -> None:
+    core = openvino.ov.Core()
+    openvino._try(core, "CPU")
+    with pytest.raises(RuntimeError):
+        openvino._try(core, "GPU.7")
+
+
+@pytest.mark.parametrize(("target", "taken"), [("gpu", "GPU.0"), ("tpu", "NPU")])
+def test_the_first_device_of_a_kind_is_taken_when_it_computes(
+    target: Any, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    class Core:
+        available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
+
+    def fail(_core: Core, device: str) -> None:
+        tried.append(device)
+        raise RuntimeError("no kernel driver")
+
+    runtime = Runtime()
+    runtime._core = Core()
+    monkeypatch.setattr(openvino, "_try", fail)
+    with pytest.raises(UnsupportedOperation, match="there is no") as caught:
+        runtime.open_device(target)
+    assert (caught.value.cause or "").endswith("it finds CPU, GPU.0, GPU.1, NPU: no kernel driver")
+    monkeypatch.setattr(openvino, "_try", lambda _core, device: tried.append(device))
+    assert runtime.open_device(target) == taken
+    assert tried == [taken, taken]

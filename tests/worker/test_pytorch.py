@@ -189,3 +189,22 @@ def test_an_output_of_another_type_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'output_1' holds torch\.int64 elements; declared is f32"):
         execution.run([np.ones((1, 4), np.float32)], [None, None])
     assert execution.abort() is False
+
+
+def test_what_is_tried_on_a_device_is_right_on_the_one_that_is_there() -> None:
+    from wasmind.worker.runtimes import pytorch
+
+    pytorch._try("cpu")
+    with pytest.raises(RuntimeError):  # a device without memory
+        pytorch._try("meta")
+
+
+def test_tensors_go_to_the_module_and_come_back(tmp_path: Path) -> None:
+    """`meta` is a device that takes what is sent to it, and has nothing to give back."""
+    import torch
+
+    from wasmind.worker.runtimes.pytorch import TorchModel
+
+    module = torch.jit.load(programs.write(tmp_path, "linear"))
+    with pytest.raises(RuntimeError, match="meta"):
+        TorchModel(module.to("meta"), None, "meta").execution().call([np.ones((1, 4), np.float32)])

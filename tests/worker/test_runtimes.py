@@ -10,6 +10,7 @@ import pytest
 
 from support.frameworks import EACH, ONCE, Linear
 from support.workers import served, spec_of
+from wasmind.config import Device
 from wasmind.errors import ModelLoadFailed, UnsupportedOperation
 from wasmind.nn.tensor import TensorType
 from wasmind.worker.runtimes.base import RUNTIMES
@@ -67,6 +68,17 @@ async def test_a_device_that_is_not_there_is_refused(linear: Linear, tmp_path: P
     assert "no GPU" in error.message
     assert "CPU" in (error.cause or "")
     assert 'fallback = "cpu"' in (error.remedy or "")
+
+
+@pytest.mark.parametrize("target", ["gpu", "tpu"])
+@pytest.mark.parametrize("linear", ONCE)
+async def test_what_a_framework_finds_itself_is_told(linear: Linear, target: str, tmp_path: Path) -> None:
+    """The configuration gives the device, and there is no driver."""
+    path = linear.write(tmp_path)
+    error = await refusal(spec_of(path, **linear.settings, target=target, device=Device()), tmp_path)
+    assert f"no {target.upper()} for " in error.message
+    assert (error.cause or "").startswith(f"with what [devices.{target}] gives, it finds ")
+    assert "CPU" in (error.cause or "")
 
 
 @pytest.mark.parametrize("linear", ONCE)

@@ -235,10 +235,10 @@ async def test_only_what_it_needs_is_open_in_it(tmp_path: Path) -> None:
     assert targets.count("socket") == 3  # its parent, the listener, one edge
 
 
-def test_of_the_environment_little_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_the_environment_little_is_passed_on(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "canary")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    passed = _environment()
+    passed = _environment(spec_of(model))
     assert passed["PYTHONPATH"] == "/somewhere"
     assert "canary" not in passed.values()
     assert "HOME" not in passed
