@@ -1,10 +1,11 @@
 """Models on servers elsewhere: what a function adds to an inference, and whom guests slow that wait for one.
 
-    python -m benchmarks.remote [--guests 2000]
+    python -m benchmarks.remote [--guests 2000] [added] [waiting] [answered]
 
-The first part runs Triton, and measures in turn its own client (tritonclient, binary) and a function
-with the same model; the second runs a server that answers late, with guests that wait for it in one edge
-worker while a small function beside them is measured.
+`added` runs Triton, and measures in turn its own client (tritonclient, binary) and a function with the same
+model; `waiting` runs a server that answers late, with guests that wait for it in one edge worker while a
+small function beside them is measured; `answered` has all of them answered after a second. The last two are
+done by REST, where each request has a connection, and by gRPC, where all share one.
 """
 
 from __future__ import annotations
@@ -86,6 +87,34 @@ asyncio.run(main())
 """
 
 
+LATE_GRPC = """
+import asyncio, socket, sys
+from open_inference.grpc import protocol
+from wasmind.httpd.grpc_server import GrpcServer
+METADATA = protocol.ModelMetadataResponse(name="late")
+METADATA.inputs.add(name="x", datatype="FP32", shape=[1, 1])
+METADATA.outputs.add(name="y", datatype="FP32", shape=[1, 1])
+ANSWER = protocol.ModelInferResponse(model_name="late", raw_output_contents=[b"\\0\\0\\xe0\\x40"])
+ANSWER.outputs.add(name="y", datatype="FP32", shape=[1, 1])
+METADATA, ANSWER = METADATA.SerializeToString(), ANSWER.SerializeToString()
+class Late:
+    def begin(self, call): pass
+    def end(self, call): pass
+    async def answer(self, call):
+        if call.path.endswith("/ModelMetadata"):
+            return METADATA
+        await asyncio.sleep(float(sys.argv[1]))
+        return ANSWER
+async def main():
+    listener = socket.create_server(("127.0.0.1", 0))
+    some = dict(most=1 << 20, streams=20_000, connections=20_000, head_s=60.0, stall_s=60.0)
+    await GrpcServer(Late(), listener, **some).start()
+    print(listener.getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
 def serving(url: str, model: str, protocol: str = "rest") -> AbstractContextManager[waiters.Served]:
     """A node whose function asks a model elsewhere."""
     kserve = f'url = "{url}", model = "{model}", protocol = "{protocol}", concurrency = 20_000'
@@ -134,9 +163,11 @@ def added() -> None:
 
 
 @contextlib.contextmanager
-def late(seconds: float) -> Iterator[str]:
+def late(protocol: str, seconds: float) -> Iterator[str]:
     """A server whose model takes so long."""
-    process = subprocess.Popen([sys.executable, "-c", LATE, str(seconds)], stdout=subprocess.PIPE, text=True)
+    program = LATE_GRPC if protocol == "grpc" else LATE
+    words = [sys.executable, "-c", program, str(seconds)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -145,9 +176,9 @@ def late(seconds: float) -> Iterator[str]:
         process.wait()
 
 
-async def waiting(guests: int) -> None:
+async def waiting(guests: int, protocol: str) -> None:
     """What guests cost that all wait, and whom they slow."""
-    with late(600) as url, serving(url, "late") as served:
+    with late(protocol, 600) as url, serving(url, "late", protocol) as served:
         hello = f"{served.url}/hello"
         load(hello, connections=8, seconds=1)
         threads, memory = _threads(served.edge), resident(served.edge)
@@ -164,15 +195,16 @@ async def waiting(guests: int) -> None:
         rates = [max(one.rate for one in some) for some in (alone, beside)]
         p99s = [min(one.p99_ms for one in some) for some in (alone, beside)]
         print(
-            f"  {len(writers)} guests wait: {each:.1f} KiB resident and {more / len(writers):g} threads each"
+            f"  {len(writers)} guests wait by {protocol}: "
+            f"{each:.1f} KiB resident and {more / len(writers):g} threads each"
         )
         print(f"  hello alone {rates[0]:.0f}/s, beside them {rates[1]:.0f}/s: {rates[1] / rates[0]:.2f}")
         print(f"  its p99 {p99s[0]:.2f} ms, beside them {p99s[1]:.2f} ms: {p99s[1] / p99s[0]:.2f} times")
 
 
-async def answered(guests: int) -> None:
+async def answered(guests: int, protocol: str) -> None:
     """A model that takes one second: so many guests at once, all answered."""
-    with late(1.0) as url, serving(url, "late") as served:
+    with late(protocol, 1.0) as url, serving(url, "late", protocol) as served:
         port = int(served.url.rpartition(":")[2])
         request = b"GET /infer HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -189,7 +221,7 @@ async def answered(guests: int) -> None:
         times = sorted(await asyncio.gather(*(one() for _ in range(guests))))
         took = asyncio.get_running_loop().time() - began
         print(
-            f"  {guests} guests at once, a model of 1 s: all answered within {took:.2f} s "
+            f"  {guests} guests at once by {protocol}, a model of 1 s: all answered within {took:.2f} s "
             f"(p50 {times[guests // 2]:.2f} s, p99 {times[guests * 99 // 100]:.2f} s)"
         )
 
@@ -203,11 +235,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--guests", type=int, default=2_000)
-    guests = parser.parse_args().guests
+    parser.add_argument("parts", nargs="*", help="which of them; all if none is named", metavar="part")
+    given = parser.parse_args()
     raise_descriptor_limit()
-    added()
-    asyncio.run(waiting(guests))
-    asyncio.run(answered(guests))
+    if not given.parts or "added" in given.parts:
+        added()
+    for name, part in (("waiting", waiting), ("answered", answered)):
+        for protocol in ("rest", "grpc") if not given.parts or name in given.parts else ():
+            asyncio.run(part(given.guests, protocol))
 
 
 if __name__ == "__main__":
