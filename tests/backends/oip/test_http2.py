@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
@@ -238,6 +239,47 @@ async def test_a_request_waits_for_its_windows() -> None:
 
     async with talking(speak) as (channel, _):
         assert (await ask(channel, b"0123456789abcdef")).body == b"ok"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 300),
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=12),
+    st.lists(st.integers(0, 50_000), min_size=1, max_size=4),
+)
+def test_whatever_the_windows_are_requests_arrive_whole(
+    initial: int, grants: list[int], sizes: list[int]
+) -> None:
+    async def speak(peer: Peer) -> None:
+        more = cycle(grants)
+        room, bodies = {0: 65_535}, dict[int, bytearray]()
+
+        def grant(stream: int, size: int) -> None:
+            room[stream] += size
+            peer.send(frames.window_update(stream, size))
+
+        await peer.greet({frames.WINDOW_SETTING: initial})
+        while True:
+            kind, flags, stream, payload = await peer.next()
+            if kind == frames.HEADERS:
+                room[stream], bodies[stream] = initial, bytearray()
+                grant(stream, next(more))
+            elif kind == frames.DATA:
+                bodies[stream] += payload
+                for of in (0, stream):
+                    room[of] -= len(payload)
+                    assert room[of] >= 0, "more came than there was room for"
+                    grant(of, len(payload) + next(more))
+            if flags & frames.END_STREAM and stream in bodies:
+                peer.send(peer.answer(stream, bodies.pop(stream)))
+
+    async def run() -> None:
+        bodies = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+        async with talking(speak) as (channel, _):
+            answers = await asyncio.gather(*(ask(channel, body) for body in bodies))
+            assert [answer.body for answer in answers] == bodies
+
+    asyncio.run(run())
 
 
 async def test_the_connections_window_is_shared_in_turns() -> None:

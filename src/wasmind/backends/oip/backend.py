@@ -174,11 +174,16 @@ class OipBackend:
                 raise ModelUnavailable(error.message, cause=error.cause, remedy=error.remedy) from error
         return self._known
 
-    async def _send(self, named: list[Named], names: list[str], deadline: float) -> Answer:
+    def _send(self, named: list[Named], names: list[str], deadline: float) -> Coroutine[Any, Any, Answer]:
+        """To the server that is chosen now, and to another if its answer is late. Raises NotSent."""
         first = self._choose()
         if self._hedge_s is None:
-            return await first.infer(named, names, deadline)
+            return first.infer(named, names, deadline)
+        return self._hedged(first, self._hedge_s, named, names, deadline)
 
+    async def _hedged(
+        self, first: Server, after: float, named: list[Named], names: list[str], deadline: float
+    ) -> Answer:
         def again(_: Why) -> Coroutine[Any, Any, Answer] | None:
             second = self._other(first)
             if second is None or not self._budget.take():
@@ -188,7 +193,7 @@ class OipBackend:
             return second.infer(named, names, deadline)
 
         self._budget.earn()
-        answer, hedged = await race(first.infer(named, names, deadline), again, after=self._hedge_s)
+        answer, hedged = await race(first.infer(named, names, deadline), again, after=after)
         if self._meter is not None:
             self._meter.hedges_won.value += hedged is not None
         return answer

@@ -76,6 +76,14 @@ class GrpcTransport:
 
     async def infer(self, inputs: Sequence[Named], outputs: Sequence[str], timeout: float) -> list[Named]:
         """Run one inference."""
+        return _outputs(await self._exchange(self._run, self._packed(inputs, outputs), timeout))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._channel.close()
+
+    def _packed(self, inputs: Sequence[Named], outputs: Sequence[str]) -> list[Buffer]:
+        """An inference's message, in parts; nothing else of it is kept while it waits for its answer."""
         asked = protocol.ModelInferRequest(
             model_name=self._model, model_version=self._version, id=request_id()
         )
@@ -86,11 +94,7 @@ class GrpcTransport:
         parts: list[Buffer] = [asked.SerializeToString()]
         for _, tensor in inputs:
             parts += wire.field_of(wire.RAW_INPUT, len(tensor.data)), tensor.data
-        return _outputs(await self._exchange(self._run, parts, timeout))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        self._channel.close()
+        return parts
 
     async def _exchange(self, call: bytes, parts: Sequence[Buffer], timeout: float) -> memoryview:
         """Send a message, in parts, and wait for the one that answers it."""
