@@ -50,6 +50,34 @@ def test_other_settings_keep_the_process(tmp_path: Path, setting: str) -> None:
     assert after.entry("/s").queue in (7, 20_000)
 
 
+GPU = """
+[devices.gpu]
+nodes = ["/dev/dri/renderD128"]
+env = { A = "1" }
+"""
+
+
+def test_a_device_changes_nothing_for_models_without_it(tmp_path: Path) -> None:
+    before, after = planned(tmp_path), planned(tmp_path, CONFIG + GPU)
+    assert after.models == before.models
+    assert (before.devices.given, after.devices.gpu) == (
+        {},
+        config.Device(nodes=["/dev/dri/renderD128"], env={"A": "1"}),
+    )
+
+
+def test_models_for_a_device_have_it_and_another_device_makes_another_process(tmp_path: Path) -> None:
+    text = CONFIG.replace('description = "y = 2x + 1"', 'target = "gpu"')
+    ids = set()
+    for gpu in ("", GPU, GPU.replace("1", "2")):
+        plan = planned(tmp_path, text + gpu)
+        (model,) = plan.models
+        assert isinstance(model.spec, WorkerSpec)
+        assert model.spec.device == plan.devices.gpu
+        ids.add(model.id)
+    assert len(ids) == 3
+
+
 def test_other_bytes_make_another_process(tmp_path: Path) -> None:
     before = planned(tmp_path).models[0].id
     (tmp_path / "linear.onnx").write_bytes(linear().replace(b"graph", b"other"))

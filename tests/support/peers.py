@@ -35,6 +35,7 @@ PACKAGES = {
     "mlserver": ("mlserver==1.7.1", "onnxruntime"),
     "kserve": ("kserve==0.21.0", "onnxruntime"),
     "webgpu": ("onnxruntime-webgpu==1.27.0", "-e", str(ROOT)),
+    "plugin": ("onnxruntime==1.32.0", "onnxruntime-ep-webgpu==0.4.0", "-e", str(ROOT)),
 }
 Shapes = dict[str, list[int]]
 

