@@ -37,6 +37,12 @@ def test_without_configuration_there_is_none() -> None:
     assert config.NO_DEVICES.given == {}
 
 
+def test_models_from_bytes_have_what_is_allowed_them() -> None:
+    devices = config.parse({"devices": {"gpu": GPU | {"allow_load": True}, "tpu": {}}}, HERE).devices
+    assert devices.for_bytes == config.Devices(gpu=devices.gpu)
+    assert config.NO_DEVICES.for_bytes == config.NO_DEVICES
+
+
 def test_an_empty_device_is_given_all_the_same() -> None:
     """A driver in software may need nothing."""
     assert config.parse({"devices": {"tpu": {}}}, HERE).devices.given == {"tpu": config.Device()}

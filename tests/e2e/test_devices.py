@@ -53,7 +53,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     (directory / "linear.tflite").write_bytes(tflite_models.linear())
     (directory / "linear.onnx").write_bytes(onnx_models.linear())
     (directory / "bring.wasm").write_bytes(build("bring.c"))
-    with running(directory, NODE + swiftshader.toml()) as made:
+    with running(directory, NODE + swiftshader.toml() + "allow_load = true\n") as made:
         yield made
 
 
@@ -79,7 +79,7 @@ def test_a_guest_brings_a_model_for_it(node: NodeProcess) -> None:
     model = tflite_models.linear()
     assert [brought(node, TFLITE, target, model) for target in (CPU, GPU)] == [ANSWER, ANSWER]
     assert brought(node, TFLITE, TPU, model).startswith("load: 6")
-    assert "[devices.tpu] is not configured" in node.log
+    assert "unless [devices.tpu] is configured" in node.log
     assert brought(node, ONNX, GPU, onnx_models.linear()).startswith("load: 6")
 
 
@@ -100,3 +100,13 @@ def test_without_configuration_it_is_refused_and_the_remedy_named(tmp_path: Path
     assert ended.code != 0
     assert "there is no GPU for ai-edge-litert" in ended.err
     assert "say in [devices.gpu] of wasmind.toml which files it needs" in ended.err
+
+
+def test_a_guest_does_not_bring_a_model_for_it_unless_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "linear.tflite").write_bytes(tflite_models.linear())
+    (tmp_path / "linear.onnx").write_bytes(onnx_models.linear())
+    (tmp_path / "bring.wasm").write_bytes(build("bring.c"))
+    with running(tmp_path, NODE + swiftshader.toml()) as node:
+        assert node.get("/ask/gpu").text.strip() == ANSWER
+        assert brought(node, TFLITE, GPU, tflite_models.linear()).startswith("load: 6")
+        assert "with allow_load = true" in node.log

@@ -74,7 +74,7 @@ def test_without_configuration_the_framework_is_not_even_asked(spec: Made) -> No
         opened(framework, spec(target="tpu"))
     error = caught.value
     assert error.message == "there is no TPU for frame 1.0 here"
-    assert "[devices.tpu] is not configured" in (error.cause or "")
+    assert "unless [devices.tpu] is configured" in (error.cause or "")
     assert "say in [devices.tpu] of wasmind.toml which files it needs" in (error.remedy or "")
     assert 'fallback = "cpu"' in (error.remedy or "")
     assert framework.asked == []

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from support.gguf_models import CONTEXT, smollm2, tiny
-from support.workers import Client, Standing, served, standing, tensor
+from support.workers import Client, Standing, served, spec_of, standing, tensor
 from wasmind.config import Generation
 from wasmind.errors import (
     ContextFull,
@@ -356,6 +356,30 @@ async def test_other_devices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedOperation, match=r"no GPU for llama\.cpp"):
         async with served(tiny(tmp_path / "t.gguf"), tmp_path, **GGML, target="gpu"):
             pass
+
+
+def test_a_build_with_a_gpu_is_asked_to_have_all_layers_there(tmp_path: Path) -> None:
+    """There is no such build here: what is looked at is what llama.cpp is asked for."""
+    asked = []
+
+    def load(_path: bytes, params: llama.ModelParams) -> None:
+        asked.append(params.n_gpu_layers)
+
+    runtime = Runtime.__new__(Runtime)
+    runtime.name = "llama.cpp"
+    runtime._words = SimpleNamespace(take=lambda: None)  # type: ignore[assignment]
+    runtime._library = SimpleNamespace(
+        llama_supports_gpu_offload=lambda: True,
+        llama_model_default_params=llama.ModelParams,
+        llama_model_load_from_file=load,
+    )
+    assert runtime.open_device("gpu") == "its GPU"
+    with pytest.raises(UnsupportedOperation):
+        runtime.open_device("tpu")
+    for target in ("gpu", "cpu"):
+        with pytest.raises(ModelLoadFailed):
+            runtime.load(spec_of(tiny(tmp_path / "t.gguf"), **GGML, target=target))
+    assert asked == [-1, 0]
 
 
 async def test_instances_and_threads_exclude_each_other(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class LocalModels:
     def start(self, names: Iterable[str]) -> None:
         """Start these before they are asked for."""
         for name in names:
-            self._start(name, name, self._models[name])
+            self._start(name, name, self._models[name], self._devices)
 
     async def resolve(self, name: str) -> Graph:
         """The model as a graph. Raises ModelNotFound, ModelLoadFailed."""
@@ -162,7 +162,7 @@ class LocalModels:
                 cause=f"known are: {', '.join(self._models) or 'none'}",
                 remedy=f"give it with --model {name}=PATH",
             )
-        return (await self._start(name, name, settings)).graph
+        return (await self._start(name, name, settings, self._devices)).graph
 
     async def load(self, builders: tuple[bytes, ...], encoding: Encoding, target: Target) -> Graph:
         """The model of these bytes. Raises ModelLoadFailed, InvalidEncoding."""
@@ -170,12 +170,14 @@ class LocalModels:
         key = f"{digest} {encoding} {target}"
         path = store(self._directory, digest, FILES[encoding], builders)
         settings = Model(path=path, encoding=encoding.value, target=target.value)
-        return (await self._start(key, digest[:16], settings)).graph
+        return (await self._start(key, digest[:16], settings, self._devices.for_bytes)).graph
 
-    def _start(self, key: str, name: str, settings: Model) -> asyncio.Task[LocalModel | RemoteModel]:
+    def _start(
+        self, key: str, name: str, settings: Model, devices: Devices
+    ) -> asyncio.Task[LocalModel | RemoteModel]:
         if key not in self._started:
             address = self._directory / f"m{next(self._numbers)}"
-            self._started[key] = asyncio.create_task(start(name, settings, address, self._devices))
+            self._started[key] = asyncio.create_task(start(name, settings, address, devices))
         return self._started[key]
 
     async def close(self) -> None:

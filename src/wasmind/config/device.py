@@ -27,6 +27,8 @@ class Device(Section, frozen=True):
     """Files and directories that its driver reads: libraries, descriptions."""
     env: dict[str, str] = {}
     """What its driver is told."""
+    allow_load: bool = False
+    """Whether models that functions load from bytes may have it too."""
 
 
 class Devices(Section, frozen=True):
@@ -38,6 +40,12 @@ class Devices(Section, frozen=True):
     def of(self, target: Target) -> Device | None:
         """What a model with this target is given."""
         return {"cpu": None, "gpu": self.gpu, "tpu": self.tpu}[target]
+
+    @property
+    def for_bytes(self) -> Devices:
+        """Those that models which functions load from bytes may have."""
+        allowed = (device if device and device.allow_load else None for device in (self.gpu, self.tpu))
+        return Devices(**dict(zip(("gpu", "tpu"), allowed, strict=True)))
 
     @property
     def given(self) -> dict[Target, Device]:

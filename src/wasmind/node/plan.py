@@ -138,7 +138,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inference: InferenceEntry | None = None
     """Who may call models from outside; None where nobody may."""
     devices: Devices = NO_DEVICES
-    """What models that functions bring may have of a GPU or a TPU; the others' specifications have it."""
+    """What models may have of a GPU or a TPU."""
 
     def replacing(self, before: Plan) -> frozenset[str]:
         """The models that take another's place: a name of a function means them, and meant another before."""

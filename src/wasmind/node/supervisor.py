@@ -202,7 +202,7 @@ class Supervisor:
     async def _prepare(self, plan: Plan, generation: int) -> tuple[Serving, list[ServedModel]]:
         """Start the models that are new in `plan`, compile its functions meanwhile; returns those models."""
         self._fleet.residency.budget = plan.model_memory
-        self._uploads.devices = plan.devices
+        self._uploads.devices = plan.devices.for_bytes
         replacing = plan.replacing(self._serving.plan) if self._serving else ()
         started = self._fleet.start((self._learned.applied_to(model) for model in plan.models), replacing)
         self._progress.begin([f.name for f in plan.functions], [model.plan.title for model in started])

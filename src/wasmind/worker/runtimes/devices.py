@@ -65,7 +65,8 @@ def _check(spec: WorkerSpec, framework: str) -> None:
     if spec.device is None:
         raise UnsupportedOperation(
             f"there is no {DEVICES[spec.target]} for {framework} here",
-            cause=f"a model's process has the CPU alone, as [devices.{spec.target}] is not configured",
+            cause=f"a model's process has the CPU alone, unless [devices.{spec.target}] is configured; for "
+            "models that functions load from bytes, with allow_load = true",
             remedy=f"say in [devices.{spec.target}] of wasmind.toml which files it needs; or {_OTHERWISE}",
         )
     wrong = list(absent(spec.device))

@@ -43,12 +43,14 @@ class Runtime:
         """Open the GPU; LiteRT's package reaches no TPU."""
         if target != "gpu":
             refuse(target, self.name, ("CPU",))
-        from wasmind.worker.runtimes.accelerated import Accelerator, said
-
         try:
-            self._accelerator = Accelerator()
+            from wasmind.worker.runtimes import accelerated
+
+            self._accelerator = accelerated.Accelerator()
+        except ImportError as error:  # an older release
+            refuse(target, self.name, ("CPU",), str(error))
         except RuntimeError as error:
-            refuse(target, self.name, ("CPU",), said(error))
+            refuse(target, self.name, ("CPU",), accelerated.said(error))
         return "WebGPU"
 
     def load(self, spec: WorkerSpec) -> TFLiteModel | AcceleratedModel:
