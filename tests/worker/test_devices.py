@@ -84,7 +84,9 @@ def test_a_file_that_is_missing_is_named(spec: Made) -> None:
     device = Device(nodes=["/dev/dri/none"], read=["/none"])
     with pytest.raises(UnsupportedOperation) as caught:
         opened(Framework(), spec(target="gpu", device=device))
-    assert "/dev/dri/none: No such file or directory; /none: No such" in (caught.value.cause or "")
+    assert "[devices.gpu] names what cannot be used: /dev/dri/none: No such file or directory; /none: No" in (
+        caught.value.cause or ""
+    )
     assert "mend [devices.gpu]" in (caught.value.remedy or "")
 
 

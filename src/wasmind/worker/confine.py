@@ -107,7 +107,7 @@ def before_load(spec: WorkerSpec, held: Confinement, profile: Profile) -> None:
 
 
 def before_serve(held: Confinement, profile: Profile) -> None:
-    """The third stage: no file is opened and no thread made from here on."""
+    """The third stage: no file is opened from here on, and only what a profile says made: threads, code."""
     if held.seccomp:
         allow_calls(profile, loading=False)
 

@@ -73,7 +73,7 @@ def _check(spec: WorkerSpec, framework: str) -> None:
     if wrong:
         raise UnsupportedOperation(
             f"there is no {DEVICES[spec.target]} for {framework} here",
-            cause=f"of what [devices.{spec.target}] names cannot be used {'; '.join(wrong)}; the CPU can",
+            cause=f"[devices.{spec.target}] names what cannot be used: {'; '.join(wrong)}",
             remedy=f"mend [devices.{spec.target}]; or {_OTHERWISE}",
         )
 
