@@ -288,6 +288,8 @@ async def test_nobody_listens() -> None:
         await Pool("127.0.0.1", port, None).exchange(ASK, b"", 100)
     with pytest.raises(Unreachable):
         await Pool("no-such-host.invalid", 80, None).exchange(ASK, b"", 100)
+    with pytest.raises(Unreachable):
+        await Pool("a" * 100 + ".invalid", 80, None).exchange(ASK, b"", 100)
 
 
 async def test_a_server_that_accepts_and_never_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,6 +364,53 @@ async def test_requests_beyond_the_streams_of_a_connection(most: int) -> None:
         assert 1 < listening.connections <= 12 // most
 
 
+@pytest.mark.parametrize("silent", [True, False])
+async def test_requests_that_wait_go_on_as_soon_as_there_is_room(silent: bool) -> None:
+    """The server accepts no other connection; and requests that were given up meanwhile take no room."""
+    seen = []
+
+    async def speak(peer: Peer) -> None:
+        if listening.connections > 1:
+            await peer.reader.read(-1 if silent else 0)
+            return
+        await peer.greet({frames.MAX_STREAMS_SETTING: 2})
+        while True:
+            stream, _, body = await peer.request()
+            seen.append(body)
+            await asyncio.sleep(0.02)
+            peer.send(peer.answer(stream, body))
+
+    async with talking(speak) as (channel, listening):
+        tasks = [asyncio.create_task(ask(channel, b"%d" % number)) for number in range(8)]
+        await until(lambda: len(seen) == 2)
+        for task in tasks[3:5]:
+            task.cancel()
+        left = tasks[:3] + tasks[5:]
+        assert [(await task).body for task in left] == [b"0", b"1", b"2", b"5", b"6", b"7"]
+        assert seen == [b"0", b"1", b"2", b"5", b"6", b"7"]
+
+
+async def test_requests_that_wait_go_elsewhere_when_their_connection_dies() -> None:
+    refusing = asyncio.Event()
+    refusing.set()
+
+    async def speak(peer: Peer) -> None:
+        if listening.connections == 1:
+            await peer.greet({frames.MAX_STREAMS_SETTING: 1})
+            await peer.request()
+            await until(lambda: listening.connections > 1)
+            await asyncio.sleep(0.05)  # until it is known that there is no other connection
+            refusing.clear()
+        elif not refusing.is_set():
+            await echo(peer)
+
+    async with talking(speak) as (channel, listening):
+        tasks = [asyncio.create_task(ask(channel, b"%d" % number)) for number in range(4)]
+        with pytest.raises(BrokenOff):
+            await tasks[0]
+        assert [(await task).body for task in tasks[1:]] == [b"1", b"2", b"3"]
+
+
 async def test_a_server_that_takes_no_requests() -> None:
     async with talking(lambda peer: echo(peer, {frames.MAX_STREAMS_SETTING: 0})) as (channel, listening):
         with pytest.raises(Unreachable, match="MAX_CONCURRENT_STREAMS"):

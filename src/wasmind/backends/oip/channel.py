@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Sequence
 
 from wasmind.backends.oip.dial import CONNECT_S, dial
@@ -25,6 +26,8 @@ class Channel:
         """`tls` offers HTTP/2."""
         self._host, self._port, self._tls = host, port, tls
         self._connections: list[Connection] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Requests that no connection takes at the moment, the longest first."""
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -34,14 +37,18 @@ class Channel:
 
         Raises Unreachable, BrokenOff, TooMuch.
         """
-        for left in reversed(range(TRIES)):
-            connection = self._free() or await self._another()
+        left = TRIES
+        while True:
+            connection = (None if self._waiting else self._free()) or await self._turn()
             try:
                 return await connection.exchange(block, body, most)
             except Untouched:
+                left -= 1
                 if not left:
                     raise
-        raise AssertionError
+            finally:
+                if self._waiting:
+                    self._wake()
 
     def close(self) -> None:
         """Close the connections, each after its last answer."""
@@ -58,26 +65,55 @@ class Channel:
                 return connection
         return None
 
-    async def _another(self) -> Connection:
-        """A connection that takes a request. However many wait for one, one is opened at a time."""
+    async def _turn(self) -> Connection:
+        """A connection that takes a request: when one has room again, or another one stands."""
+        loop = asyncio.get_running_loop()
         while True:
-            if self._opening is None:
-                self._opening = asyncio.get_running_loop().create_task(self._open())
-                self._opening.add_done_callback(self._opened)
-            await asyncio.shield(self._opening)
+            waiter = loop.create_future()
+            self._waiting.append(waiter)
+            self._open_more()
+            await waiter
             found = self._free()
             if found is not None:
                 return found
 
-    async def _open(self) -> None:
-        connection = await dial(self._host, self._port, self._tls, Connection)
-        await greeted(connection)
-        self.adopt(connection)
+    def _wake(self) -> None:
+        """Let as many go on as there is room for."""
+        room = sum(one.most - len(one.calls) for one in self._connections if one.free)
+        while self._waiting and room > 0:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+        if self._waiting and not self._alive:
+            self._open_more()
 
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening = None
-        if not task.cancelled():
-            task.exception()  # those who waited have it, if any still do
+    @property
+    def _alive(self) -> bool:
+        """Whether there is a connection that will have room again."""
+        return any(not one.leaving for one in self._connections)
+
+    def _open_more(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        """Open connections, one after the other, until nobody waits for one."""
+        try:
+            while self._waiting:
+                connection = await dial(self._host, self._port, self._tls, Connection)
+                await greeted(connection)
+                self.adopt(connection)
+                self._wake()
+        except Unreachable as error:
+            if self._alive:
+                return
+            waiting, self._waiting = self._waiting, deque()
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        finally:
+            self._opening = None
 
     def adopt(self, connection: Connection) -> None:
         """Send requests over this one too."""

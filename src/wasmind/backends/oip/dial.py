@@ -25,6 +25,6 @@ async def dial(host: str, port: int, tls: ssl.SSLContext | None, make: Callable[
             )
     except TimeoutError as error:
         raise Unreachable(f"no connection within {CONNECT_S:g} s") from error
-    except OSError as error:  # ssl.SSLError is one
+    except (OSError, UnicodeError) as error:  # ssl.SSLError is the one, a name that is none the other
         raise Unreachable(str(error) or type(error).__name__) from error
     return protocol

@@ -110,6 +110,10 @@ class Connection(End[Call]):
         super().connection_made(transport)
         self._write(_GREETING)
 
+    def eof_received(self) -> None:
+        """The server sends no more; the transport closes itself."""
+        self.leaving = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._transport = None
