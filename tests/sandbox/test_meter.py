@@ -21,12 +21,3 @@ def test_time_that_it_used_is_charged() -> None:
         pass
     assert meter.charge(time.perf_counter_ns() - began) >= 20_000_000
     assert meter.charge(5) == 5
-
-
-def test_a_mark_grows_stale() -> None:
-    meter = Meter()
-    assert time.perf_counter_ns() > meter.stale
-    meter.mark()
-    assert meter.stale > time.perf_counter_ns() - 1_000_000_000
-    time.sleep(0.01)
-    assert time.perf_counter_ns() > meter.stale

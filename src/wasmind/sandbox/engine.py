@@ -157,9 +157,12 @@ class Engine:
         try:
             if guest is not None:
                 held = guest.held_ns()
+                long = 2 * held >= self.tick_ns
+                if long:
+                    self.ticker.again()
                 if guest.over_budget(held):
                     error = ffi.error_new(_ENDED)
-                elif not guest.nested and 2 * held >= self.tick_ns:
+                elif long and not guest.nested:
                     answer.value = ffi.YIELD
         except BaseException as failure:  # noqa: BLE001 - none may leave a C callback; the guest keeps and raises it
             if guest is not None:

@@ -207,15 +207,15 @@ class Guest(Generic[Host]):
         collects = gc_enabled()
         if collects:
             gc_disable()
-        if self._clock is perf_counter_ns and perf_counter_ns() > meter.stale:
+        if (now := perf_counter_ns()) > ticker.due:
+            ticker.put_off(now)
             meter.mark()
-        ticker.polling = self._began = self._clock()
-        if ticker.asleep:
-            ticker.wake()
+        ticker.polling = True
+        self._began = self._clock()
         try:
             done = ffi.future_poll(self._future)
         finally:
-            ticker.polling = 0
+            ticker.polling = False
             held = self._clock() - self._began
             if held > engine.tick_ns and self._clock is perf_counter_ns:
                 held = meter.charge(held)
