@@ -178,8 +178,8 @@ class Connection(End[Call]):
 
     def _rest(self) -> None:
         self.since = self.server.loop.time()
-        if self.closing and not self.calls and self._transport is not None:
-            self._transport.close()
+        if self.closing and not self.calls:
+            self._close()
 
     # --- what the server asks for --------------------------------------------------------------------------
 
@@ -198,8 +198,8 @@ class Connection(End[Call]):
         if not self.closing:
             self.closing = True
             self._write(frames.goaway(self._last, frames.NO_ERROR))
-        if not self.calls and self._transport is not None:
-            self._transport.close()
+        if not self.calls:
+            self._close()
 
     def abort(self) -> None:
         """Close now, whatever is under way."""

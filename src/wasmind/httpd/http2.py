@@ -30,8 +30,8 @@ TURN = 128 << 10
 """Bytes of a message that are sent before it is the next one's turn."""
 MOST_KNOWN, LONGEST_KNOWN = 64, 1024
 """Header blocks that are remembered, and the bytes of the longest of them."""
-LINGER_S = 1.0
-"""How long a peer that broke the protocol may take to read so."""
+LINGER_S = 5.0
+"""How long a peer may take to read the last of what was written."""
 
 _FRAME = Struct(">HBBBI").unpack_from
 _SETTING = Struct(">HI").iter_unpack
@@ -187,8 +187,7 @@ class End(asyncio.Protocol, Generic[S]):
             self._ended(broken)
             words = str(broken).encode()[:200]
             self._write(frames.goaway(self._last_of_peer, broken.code, words))
-            transport.close()
-            self._loop.call_later(LINGER_S, transport.abort)
+            self._close()
 
     @property
     def _last_of_peer(self) -> int:
@@ -215,6 +214,12 @@ class End(asyncio.Protocol, Generic[S]):
             else:
                 self._count()
         self._kept = data[at:] if at < end else b""
+
+    def _close(self) -> None:
+        """Close it when what was written is sent, or cannot be."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+            self._loop.call_later(LINGER_S, self._transport.abort)
 
     def _block_of(self, headers: bytes) -> bytes:
         """A message's first header block."""

@@ -522,6 +522,30 @@ async def test_a_connection_on_which_nothing_comes_is_left() -> None:
             assert listening.connections == count
 
 
+async def test_a_server_that_stops_reading_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(both, "LINGER_S", 0.05)
+    lost = asyncio.Event()
+    end = http2.Connection.connection_lost
+
+    def connection_lost(self: http2.Connection, exc: Exception | None) -> None:
+        end(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(http2.Connection, "connection_lost", connection_lost)
+
+    async def speak(peer: Peer) -> None:
+        await peer.greet({frames.WINDOW_SETTING: 64 << 20})
+        peer.send(frames.window_update(0, 64 << 20))
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # the stub tells of writing alone
+        await asyncio.Event().wait()
+
+    async with talking(speak) as (channel, _):
+        with pytest.raises(TimeoutError):
+            await ask(channel, bytes(32 << 20), seconds=0.3)
+        channel.close()
+        await asyncio.wait_for(lost.wait(), 5)
+
+
 async def test_a_connection_on_which_something_comes_is_kept() -> None:
     async def speak(peer: Peer) -> None:
         await peer.greet()

@@ -285,9 +285,9 @@ class Connection(End[Call]):
         if self.calls:
             return
         self.idle_since = self._loop.time()
-        if self.leaving and self._transport is not None:
+        if self.leaving:
             self._write(frames.goaway(0, frames.NO_ERROR))
-            self._transport.close()
+            self._close()
 
     # --- what the server says of streams and the connection -------------------------------------------------
 
