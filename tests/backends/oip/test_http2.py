@@ -390,6 +390,26 @@ async def test_requests_that_wait_go_on_as_soon_as_there_is_room(silent: bool) -
         assert seen == [b"0", b"1", b"2", b"5", b"6", b"7"]
 
 
+async def test_one_that_is_given_up_at_its_turn_lets_the_next_go_on() -> None:
+    async def speak(peer: Peer) -> None:
+        if listening.connections == 1:
+            await echo(peer, {frames.MAX_STREAMS_SETTING: 1})
+
+    async with talking(speak) as (channel, listening):
+        tasks = [asyncio.create_task(ask(channel, b"%d" % number)) for number in range(3)]
+        wake = channel._wake
+
+        def woken() -> None:
+            wake()
+            if listening.connections > 1 and not tasks[1].done():
+                tasks[1].cancel()
+
+        channel._wake = woken  # type: ignore[method-assign]  # it is cancelled in the moment it is woken
+        assert (await tasks[0]).body == b"0"
+        assert (await tasks[2]).body == b"2"
+        assert tasks[1].cancelled()
+
+
 async def test_requests_that_wait_go_elsewhere_when_their_connection_dies() -> None:
     refusing = asyncio.Event()
     refusing.set()

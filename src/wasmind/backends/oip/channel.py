@@ -72,7 +72,11 @@ class Channel:
             waiter = loop.create_future()
             self._waiting.append(waiter)
             self._open_more()
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._wake()  # it may have been its turn, which is another's then
+                raise
             found = self._free()
             if found is not None:
                 return found
