@@ -54,6 +54,19 @@ def test_a_taken_port_is_a_failure(tmp_path: Path) -> None:
     assert "ports.functions" in failure["remedy"]
 
 
+def test_a_slow_build_of_python_is_told(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, arguments = "7f00-7f01 r-xp 00 00:00 0 /usr/lib/libpython3.11.so.1.0\n", "'--enable-shared'"
+    monkeypatch.setattr(checks, "_read", lambda path: maps if path == "/proc/self/maps" else None)
+    monkeypatch.setattr(checks.sysconfig, "get_config_var", lambda name: arguments)
+    told = found(settings, "python")
+    assert told.verdict == "info"
+    assert "fewer requests" in (told.cost or "")
+    arguments += " '--enable-optimizations'"
+    assert found(settings, "python").verdict == "ok"
+    maps, arguments = "7f00-7f01 r-xp 00 00:00 0 /usr/bin/python3.11\n", "'--enable-shared'"
+    assert found(settings, "python").verdict == "ok", "Debian's: it has both, and runs the one in one piece"
+
+
 def test_without_confinement_models_are_refused(
     settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import platform
 import resource
 import socket
 import sys
+import sysconfig
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -67,9 +68,14 @@ def examine(config: Config) -> list[Check]:
 
 def _python() -> Check:
     found = f"{platform.python_implementation()} {platform.python_version()}"
-    if (3, 11) <= sys.version_info < (3, 14) and sys.implementation.name == "cpython":
-        return Check("python", "ok", found)
-    return Check("python", "failure", found, "guests cannot run", "use CPython 3.11, 3.12 or 3.13")
+    if sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info < (3, 14):
+        return Check("python", "failure", found, "guests cannot run", "use CPython 3.11, 3.12 or 3.13")
+    shared = "/libpython" in (_read("/proc/self/maps") or "")
+    if shared and "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        cost = "functions answer about a fifth fewer requests"
+        remedy = "use a build that is optimized as a whole, such as Debian's; `make bench` compares"
+        return Check("python", "info", f"{found}, a shared library without optimizations", cost, remedy)
+    return Check("python", "ok", found)
 
 
 def _wasmtime() -> Check:
