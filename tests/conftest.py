@@ -14,6 +14,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from wasmind.errors import WasmindError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
@@ -48,6 +50,15 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, object, object]:
+    """Show what an error of ours explains, not its message alone."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, WasmindError):
+        error.add_note(error.explain())
+    return (yield)
 
 
 @pytest.fixture(autouse=True)

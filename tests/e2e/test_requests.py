@@ -233,5 +233,6 @@ async def test_in_dev_mode_each_request_is_a_line(in_dev_mode: EdgeProcess) -> N
     answer = await ask(in_dev_mode.port, path="/f/hello?a=b")
     record = await logged(in_dev_mode, answer)
     assert (record["event"], record["status"]) == ("GET /f/hello?a=b", 200)
-    assert record["ms"] >= record["cpu_ms"] > 0
+    # Its sandbox was made before it came, and a busy machine may charge 2 ms too much (decision 9).
+    assert record["ms"] + 4 >= record["cpu_ms"] > 0
     assert record["memory_kib"] >= 64

@@ -130,6 +130,28 @@ def test_each_stage_takes_more_away(tmp_path: Path) -> None:
     ]
 
 
+def test_threads_that_have_just_been_made_come_to_life() -> None:
+    """A framework's own, on a busy machine: they begin when the last calls have been taken away."""
+    script = """
+import ctypes, json, time
+import pyseccomp
+from wasmind.worker.syscalls import Profile, allow_calls
+libc = ctypes.CDLL(None)
+usleep = ctypes.cast(libc.usleep, ctypes.c_void_p)
+load = pyseccomp.SyscallFilter.load
+def load_late(rules):
+    thread, microseconds = ctypes.c_ulong(), ctypes.c_void_p(100_000)
+    for _ in range(200):
+        assert libc.pthread_create(ctypes.byref(thread), None, usleep, microseconds) == 0
+    load(rules)
+pyseccomp.SyscallFilter.load = load_late
+allow_calls(Profile(), loading=False)
+time.sleep(0.3)
+print(json.dumps({"alive": True}))
+"""
+    assert in_a_process(script) == {"alive": True}
+
+
 def test_a_lower_limit_of_the_system_is_kept() -> None:
     script = """
 import json, resource

@@ -44,14 +44,18 @@ _SERVE = frozenset(
     """
     accept4 brk clock_gettime clock_nanosleep close epoll_ctl epoll_pwait epoll_wait exit exit_group fstat
     futex getpid getrandom getsockopt gettid gettimeofday lseek madvise mremap munmap nanosleep newfstatat
-    poll ppoll pread64 read readv recvfrom recvmsg restart_syscall rt_sigaction rt_sigprocmask rt_sigreturn
-    sched_getaffinity sched_yield sendmsg sendto setitimer sigaltstack write writev
+    poll ppoll pread64 read readv recvfrom recvmsg restart_syscall rseq rt_sigaction rt_sigprocmask
+    rt_sigreturn sched_getaffinity sched_yield sendmsg sendto set_robust_list setitimer sigaltstack write
+    writev
     """.split()  # noqa: SIM905 - a list of one name a line would hide what is said
 )
+"""Among them rseq: a thread that was made before may only now come to its first instructions, and the C
+library ends the process if that call is refused.
+"""
 _LOAD = _SERVE | frozenset(
     """
     access epoll_create1 faccessat faccessat2 getcwd getdents64 getegid geteuid getgid getuid lstat membarrier
-    readlink readlinkat rseq set_robust_list set_tid_address stat statx sysinfo uname
+    readlink readlinkat set_tid_address stat statx sysinfo uname
     """.split()  # noqa: SIM905 - as above
 )
 _DRIVER = frozenset(
@@ -113,8 +117,6 @@ def allow_calls(profile: Profile, *, loading: bool) -> None:
         allow("clone", sc.Arg(0, sc.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
         # The flags of clone3 lie behind a pointer, where no filter sees them; libraries fall back to clone.
         rules.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
-        for name in ("rseq", "set_robust_list"):
-            allow(name)
     if loading or profile.reads:
         # To write is for device files alone, by Landlock.
         access = 0 if profile.device and loading else os.O_ACCMODE
