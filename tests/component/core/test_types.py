@@ -89,7 +89,9 @@ def test_globals_come_back(value: CoreValue, mutable: bool) -> None:
         (b"\x00\x81\x80\x04", "larger than its addresses"),
         (b"\x01\x00\x81\x80\x04", "larger than its addresses"),
         (b"\x02\x01", "a shared memory without a maximum"),
-        (b"\x08\x01\x05", "larger than its addresses"),
+        (b"\x08\x01\x05", "2^5 bytes"),
+        (b"\x08\x01\x28", "2^40 bytes"),
+        (b"\x0c\x01\xff\xff\xff\xff\x0f", "2^4294967295 bytes"),
     ],
 )
 def test_impossible_memories_are_malformed(data: bytes, cause: str) -> None:

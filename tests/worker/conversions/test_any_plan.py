@@ -108,6 +108,7 @@ def test_what_a_model_gives_becomes_what_its_functions_are_told(
         check(plan.signature.outputs[0], given_)
 
 
+@example(TensorType.F16, (1, 1), [{"layout": "HWC"}, "add_batch", "drop_batch", {"layout": "HWC"}], 1)
 @given(kinds, dims, plain_steps, st.integers(1, 5))
 def test_rows_are_counted_as_the_model_gets_them(
     kind: TensorType, shape: tuple[Any, ...], steps: list[Any], rows: int

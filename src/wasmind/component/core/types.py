@@ -202,8 +202,10 @@ def read_memory(cursor: Cursor) -> CoreMemory:
     limits = read_limits(cursor, flags)
     if limits.shared and limits.maximum is None:
         raise cursor.fail("a shared memory without a maximum")
-    pages = 1 << ((64 if limits.wide else 32) - (16 if limits.page is None else limits.page))
-    if limits.page not in (None, 0, 16) or max(limits.minimum, limits.maximum or 0) > pages:
+    page = 16 if limits.page is None else limits.page
+    if page not in (0, 16):
+        raise cursor.fail(f"a memory whose pages have 2^{page} bytes, neither 1 nor 65536")
+    if max(limits.minimum, limits.maximum or 0) > 1 << ((64 if limits.wide else 32) - page):
         raise cursor.fail("a memory larger than its addresses")
     return CoreMemory(limits)
 

@@ -83,7 +83,7 @@ class Plan:
         return found
 
     def _input(self, index: int, inner: TensorSpec, steps: Sequence[Step]) -> _Source:
-        spec, stages, examples, rows = inner, [], None, 0
+        spec, stages, examples, rows, one_row = inner, [], None, 0, False
         for step in reversed(steps):
             if step.image is not None:
                 from wasmind.worker.conversions import image
@@ -96,11 +96,12 @@ class Plan:
                 stage = _input_stage(step, spec)
                 if stage.one_row:
                     self._bind(inner, (1,))
-            rows = stage.moved(rows)
+            one_row = one_row or stage.one_row
+            if not one_row:
+                rows = stage.moved(rows)
             stages.append(stage)
             spec = stage.outer
         runs = [stage.run for stage in reversed(stages)]
-        one_row = any(stage.one_row for stage in stages)
         return _Source(spec, (index,), _chained(runs), one_row, rows, examples)
 
     def _bind(self, spec: TensorSpec, dims: Sequence[int | None]) -> None:
