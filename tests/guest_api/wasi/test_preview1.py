@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.guests import Run
+from support.preview1 import BUFFER, OUT, SIZE, VECTORS, vectors, write
 from wasmind.errors import GuestExit
 from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi import preview1
@@ -22,42 +23,10 @@ if TYPE_CHECKING:
 
     from wasmind.sandbox import Program
 
-PAGE = 65536
-SIZE = 4 * PAGE
-OUT, VECTORS, BUFFER = 16, 64, 8192
-
 
 @pytest.fixture
 def wasi(program: Callable[[str], Program]) -> Program:
     return program("wasi_snapshot_preview1")
-
-
-def vectors(run: Run, *spans: tuple[int, int]) -> tuple[int, int]:
-    """Write an array of buffers."""
-    run.memory.write(VECTORS, b"".join(struct.pack("<II", *span) for span in spans))
-    return VECTORS, len(spans)
-
-
-async def write(run: Run, fd: int, *parts: bytes) -> int:
-    spans, at = [], BUFFER
-    for part in parts:
-        run.memory.write(at, part)
-        spans.append((at, len(part)))
-        at += len(part) + 7
-    return await run.call("fd_write", fd, *vectors(run, *spans), OUT)
-
-
-async def read(run: Run, *lengths: int) -> bytes:
-    spans, at = [], BUFFER
-    for length in lengths:
-        spans.append((at, length))
-        at += length + 5
-    assert await run.call("fd_read", 0, *vectors(run, *spans), OUT) == 0
-    left, found = run.memory.u32(OUT), b""
-    for pointer, length in spans:
-        found += run.memory.read(pointer, min(length, left))
-        left -= min(length, left)
-    return found
 
 
 def test_it_is_the_whole_of_preview_1() -> None:
