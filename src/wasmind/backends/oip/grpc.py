@@ -24,7 +24,7 @@ from wasmind.backends.oip.exchange import BrokenOff, StreamReset, TooMuch, Unrea
 from wasmind.backends.oip.metadata import ModelMetadata, TensorMetadata, signature_of
 from wasmind.backends.oip.rest import MAX_ANSWER, Named
 from wasmind.backends.oip.status import Failed, message_of, of_reset
-from wasmind.backends.oip.transport import NotSent, request_id
+from wasmind.backends.oip.transport import failed, request_id
 from wasmind.config import KServe
 from wasmind.errors import (
     InferenceTimeout,
@@ -108,26 +108,16 @@ class GrpcTransport:
             return message_of(answer)
         except TimeoutError as error:
             raise InferenceTimeout(f"{self._url} did not answer within {timeout:.3g} s") from error
-        except Unreachable as error:
-            raise NotSent(
-                f"cannot reach {self._url}",
-                cause=str(error),
-                remedy="give its authority as `ca`" if "certificate verify failed" in str(error) else None,
-            ) from error
         except StreamReset as error:
             raise self._refusal(of_reset(error)) from error
-        except BrokenOff as error:
-            raise ModelUnavailable(
-                f"{self._url} broke off", cause=str(error), remedy="look at that server's log"
-            ) from error
-        except TooMuch as error:
-            raise RuntimeFailed(f"{self._url} answers more than {MAX_ANSWER} bytes") from error
-        except Failed as failed:
-            raise self._refusal(failed) from failed
+        except (Unreachable, BrokenOff, TooMuch) as error:
+            raise failed(self._url, error) from error
+        except Failed as error:
+            raise self._refusal(error) from error
 
-    def _refusal(self, failed: Failed) -> NnError:
-        kind = _REFUSALS.get(failed.name, RuntimeFailed)
-        return kind(f"{self._url} answered {failed.name}", cause=str(failed))
+    def _refusal(self, told: Failed) -> NnError:
+        kind = _REFUSALS.get(told.name, RuntimeFailed)
+        return kind(f"{self._url} answered {told.name}", cause=str(told))
 
 
 def _call(url: str, method: str) -> bytes:

@@ -15,7 +15,7 @@ from wasmind.backends.oip.credentials import Token, tls
 from wasmind.backends.oip.exchange import BrokenOff, TooMuch, Unreachable
 from wasmind.backends.oip.pool import Pool
 from wasmind.backends.oip.request import Request
-from wasmind.backends.oip.transport import NotSent, request_id
+from wasmind.backends.oip.transport import failed, request_id
 from wasmind.backends.oip.way import ByHttp1, Way
 from wasmind.config import KServe
 from wasmind.errors import (
@@ -122,18 +122,8 @@ class RestTransport:
             headers["content-length"] = str(len(body))
         try:
             answer = await self._way.exchange(request, headers, body, rest.MAX_ANSWER)
-        except Unreachable as error:
-            raise NotSent(
-                f"cannot reach {self._url}",
-                cause=str(error),
-                remedy="give its authority as `ca`" if "certificate verify failed" in str(error) else None,
-            ) from error
-        except BrokenOff as error:
-            raise ModelUnavailable(
-                f"{self._url} broke off", cause=str(error), remedy="look at that server's log"
-            ) from error
-        except TooMuch as error:
-            raise RuntimeFailed(f"{self._url} answers more than {rest.MAX_ANSWER} bytes") from error
+        except (Unreachable, BrokenOff, TooMuch) as error:
+            raise failed(self._url, error) from error
         if answer.status != 200:
             self._refuse(answer.status, answer.body)
         length = answer.headers.get(rest.HEADER_LENGTH.encode())

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Protocol
 
-from wasmind.backends.oip.rest import Named
-from wasmind.errors import ModelUnavailable
+from wasmind.backends.oip.exchange import BrokenOff, TooMuch, Unreachable
+from wasmind.backends.oip.rest import MAX_ANSWER, Named
+from wasmind.errors import ModelUnavailable, NnError, RuntimeFailed
 from wasmind.nn.signature import Signature
 
 
@@ -24,6 +25,19 @@ _prefix, _numbers = secrets.token_hex(6), count(1)
 def request_id() -> str:
     """An id for a request to a server: the protocol lets it out, and some servers fail without one."""
     return f"{_prefix}-{next(_numbers):x}"
+
+
+def failed(url: str, error: Unreachable | BrokenOff | TooMuch) -> NnError:
+    """What an exchange that failed means for the inference it was for."""
+    match error:
+        case Unreachable():
+            untrusted = "certificate verify failed" in str(error)
+            remedy = "give its authority as `ca`" if untrusted else None
+            return NotSent(f"cannot reach {url}", cause=str(error), remedy=remedy)
+        case BrokenOff():
+            return ModelUnavailable(f"{url} broke off", cause=str(error), remedy="look at that server's log")
+        case TooMuch():
+            return RuntimeFailed(f"{url} answers more than {MAX_ANSWER} bytes")
 
 
 class Transport(Protocol):
