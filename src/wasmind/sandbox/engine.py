@@ -30,9 +30,10 @@ _ENDED = b"the guest's budget is spent"
 class Engine:
     """Runs guests; one per process, used by one thread.
 
-    `tick_ms` is how long a guest may hold the event loop before others get their turn; `stack` the guest's
-    stack in bytes. `pooling` says whether instances come from a pool, `instances` how many it holds; `notes`
-    explains, in words for the operator, whatever this machine does not allow.
+    `tick_ms` is how long a guest may hold the event loop before others get their turn, once it was found
+    running after four times that; `stack` the guest's stack in bytes. `pooling` says whether instances come
+    from a pool, `instances` how many it holds; `notes` explains, in words for the operator, whatever this
+    machine does not allow.
     """
 
     def __init__(
