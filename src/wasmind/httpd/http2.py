@@ -7,6 +7,7 @@ do (floods of frames that ask for nothing, endless headers), ends its connection
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from struct import Struct
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -92,7 +93,7 @@ class Blocks:
         return headers
 
 
-class End(asyncio.Protocol, Generic[S]):
+class End(asyncio.Protocol, Generic[S], ABC):
     """One end of a connection. Everything happens in the event loop's thread."""
 
     _HANDLERS: tuple[Callable[[Any, int, int, bytes], None], ...] = ()
@@ -132,21 +133,21 @@ class End(asyncio.Protocol, Generic[S]):
 
     # --- what each end does in its own way ------------------------------------------------------------------
 
+    @abstractmethod
     def _opens(self, stream: int) -> None:
         """Headers begin. Raises Broken where the peer may send none for this stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _came(self, stream: int, flags: int, block: bytes) -> None:
         """A header block is whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _data(self, flags: int, stream: int, payload: bytes) -> None:
         """A DATA frame came."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reset(self, flags: int, stream: int, payload: bytes) -> None:
         """A stream is ended by the peer."""
-        raise NotImplementedError
 
     def _goaway(self, _flags: int, _stream: int, _payload: bytes) -> None:
         self._count()
