@@ -32,6 +32,7 @@ import uvloop
 from onnx import TensorProto, helper
 
 from wasmind.backends.process import ProcessBackend
+from wasmind.backends.vigil import Vigil
 from wasmind.catalog.files import files_of
 from wasmind.demo.prepare import prepare
 from wasmind.nn.tensor import Tensor, TensorType
@@ -151,7 +152,8 @@ async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, c
     listener = listen(address)
     spec = WorkerSpec(name=path.stem, files=files_of(path), encoding="onnx", runtime="onnx")
     worker = await spawn(spec, listener)
-    backend = ProcessBackend(str(address), path.stem, (await worker.ready()).signature)
+    signature = (await worker.ready()).signature
+    backend = ProcessBackend(str(address), path.stem, signature, vigil=Vigil(lambda: True))
     loop = asyncio.get_running_loop()
     data = value.tobytes()
     backend.open()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from support.onnx_models import FLOAT, I64, constant, gather, identity, linear, model, node
+from support.onnx_models import FLOAT, I64, gather, identity, linear, model, node, slow
 from support.workers import array_of, f32, served, standing, tensor
 from wasmind.backends.process import ProcessBackend
 from wasmind.errors import (
@@ -37,25 +37,6 @@ ONES = np.ones((1, 4), np.float32)
 
 def many(*dims: int) -> np.ndarray:
     return np.random.default_rng(3).standard_normal(dims).astype(np.float32)
-
-
-def slow(seconds: float) -> bytes:
-    """y = 2x for f32 [N,1], after about so long: a product of large matrices, again and again."""
-    rounds = max(1, int(seconds / 0.004))
-    nodes = [node("Identity", ["big"], ["m0"])]
-    for number in range(rounds):
-        nodes.append(node("MatMul", [f"m{number}", "big"], [f"p{number}"]))
-        nodes.append(node("Mul", [f"p{number}", "zero"], [f"m{number + 1}"]))
-    nodes.append(node("ReduceSum", [f"m{rounds}"], ["s"], keepdims=0))
-    nodes.append(node("Add", ["x", "x"], ["twice"]))
-    nodes.append(node("Add", ["twice", "s"], ["y"]))
-    size = 400
-    return model(
-        nodes,
-        [("x", FLOAT, ["N", 1]), ("big", FLOAT, [size, size])],
-        [("y", FLOAT, ["N", 1])],
-        [constant("zero", FLOAT, [], [0.0])],
-    )
 
 
 BIG = np.zeros((400, 400), np.float32)

@@ -52,3 +52,18 @@ def test_a_lowered_limit_refuses_until_enough_have_left() -> None:
 def test_a_limit_of_nothing_lets_nothing_in() -> None:
     with pytest.raises(FunctionBusy):
         Admission(1).enter(Slots(0), "f")
+
+
+def test_requests_that_come_one_by_one_are_counted_until_two_meet() -> None:
+    admission, slots = Admission(10), Slots(10)
+    for _ in range(3):
+        admission.enter(slots, "f")
+        admission.leave(slots)
+    assert admission.alone == 3
+    admission.enter(slots, "f")
+    admission.enter(slots, "f")
+    assert admission.alone == 0
+    admission.leave(slots)
+    admission.leave(slots)
+    admission.enter(slots, "f")
+    assert admission.alone == 1

@@ -62,6 +62,25 @@ def linear() -> bytes:
     )
 
 
+def slow(seconds: float) -> bytes:
+    """y = 2x for f32 [N,1], after about so long: a product of large matrices, again and again."""
+    rounds = max(1, int(seconds / 0.004))
+    nodes = [node("Identity", ["big"], ["m0"])]
+    for number in range(rounds):
+        nodes.append(node("MatMul", [f"m{number}", "big"], [f"p{number}"]))
+        nodes.append(node("Mul", [f"p{number}", "zero"], [f"m{number + 1}"]))
+    nodes.append(node("ReduceSum", [f"m{rounds}"], ["s"], keepdims=0))
+    nodes.append(node("Add", ["x", "x"], ["twice"]))
+    nodes.append(node("Add", ["twice", "s"], ["y"]))
+    size = 400
+    return model(
+        nodes,
+        [("x", FLOAT, ["N", 1]), ("big", FLOAT, [size, size])],
+        [("y", FLOAT, ["N", 1])],
+        [constant("zero", FLOAT, [], [0.0])],
+    )
+
+
 @cache
 def plus_one() -> bytes:
     """y = x + 1 for f32 [N]."""

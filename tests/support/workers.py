@@ -101,7 +101,9 @@ async def served(model: bytes | Path, directory: Path, **settings: Any) -> Async
         path.write_bytes(model)
     else:
         path = model
-    own = {key: settings.pop(key) for key in ("shared_memory", "queue", "when_down") if key in settings}
+    own = {
+        key: settings.pop(key) for key in ("shared_memory", "queue", "when_down", "vigil") if key in settings
+    }
     spec = spec_of(path, **settings)
     address = directory / f"{next(_numbers)}.sock"
     log: list[str] = []

@@ -11,6 +11,7 @@ import msgspec
 from wasmind.backends.failures import FAILURES
 from wasmind.backends.leases import ProcessOutputs, Space
 from wasmind.backends.plan import Plan, planned
+from wasmind.backends.vigil import LONGEST_NS
 from wasmind.errors import RuntimeFailed, TooLarge
 from wasmind.nn.tensor import Tensor, byte_length
 from wasmind.worker.wire import (
@@ -186,6 +187,11 @@ class Link(asyncio.Protocol):
             self.generations.add(generation.number)
             self._write(Infer(call.number, deadline, dims, data, call.places, generation.number))
         return True
+
+    @property
+    def swift(self) -> bool:
+        """Whether the only call under way is likely to be answered within a vigil, by the last ones' pace."""
+        return 0.0 < self._pace < LONGEST_NS and len(self.calls) == 1
 
     def forget(self, generation: int) -> None:
         """Tell the worker that no more steps of a generation are wanted."""

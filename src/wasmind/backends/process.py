@@ -19,6 +19,7 @@ from wasmind.worker.wire import INLINE
 
 if TYPE_CHECKING:
     from wasmind.backends.leases import ProcessOutputs, SharedLease
+    from wasmind.backends.vigil import Vigil
     from wasmind.nn.signature import Signature
     from wasmind.nn.tensor import Tensor
 
@@ -45,9 +46,14 @@ class ProcessBackend:
         shared_memory: int = 64 << 20,
         queue: int = 20_000,
         when_down: Literal["wait", "fail"] = "wait",
+        vigil: Vigil | None = None,
     ) -> None:
-        """`address` is the socket's path; `queue` is how many calls may wait or run at once."""
+        """`address` is the socket's path; `queue` is how many calls may wait or run at once.
+
+        `vigil` is kept for the answers of a model that takes less time than it takes to sleep.
+        """
         self.name = name
+        self._vigil = vigil
         self._address = address
         self._memory = shared_memory
         self._limit = queue
@@ -99,6 +105,8 @@ class ProcessBackend:
         # Nobody waits before it, the worker takes more, and its bytes fit: so it is with nearly all calls.
         if link is None or link.queued or len(link.calls) >= link.window or not link.send(call):
             self._hold(call)
+        elif self._vigil is not None and link.swift:
+            self._vigil.keep()
         self._deadlines.add(call)
         try:
             return await call.future

@@ -18,11 +18,13 @@ class Slots:
 class Admission:
     """Lets a request in or refuses it at once: nothing queues, for a client that is told can go elsewhere."""
 
-    __slots__ = ("node",)
+    __slots__ = ("alone", "node")
 
     def __init__(self, limit: int) -> None:
         """`limit` is the number of requests at once in this worker."""
         self.node = Slots(limit)
+        self.alone = 0
+        """How many requests in a row have begun while no other one was under way."""
 
     def enter(self, function: Slots, name: str) -> None:
         """Take a place of both counts. Raises FunctionBusy, Overloaded; then nothing is taken."""
@@ -37,6 +39,7 @@ class Admission:
                 f"this worker already serves {node.limit} requests",
                 remedy="try again later, or raise node.concurrency",
             )
+        self.alone = 0 if node.taken else self.alone + 1
         function.taken += 1
         node.taken += 1
 

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasmind.backends.vigil import Vigil
 from wasmind.edge.admission import Admission
 from wasmind.edge.app import App
 from wasmind.edge.deployment import Deployment
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FIGURES_S = 1.0
 """How often figures are written for whoever scrapes them, and told to the supervisor."""
+ALONE = 8
+"""Requests that came one by one: then the next one most likely does too."""
 SPARE_CONNECTIONS = 1024
 """Connections beyond the requests at once: idle ones, and those that are told 503."""
 
@@ -43,9 +46,10 @@ class Serving:
         self._figures = EdgeFigures(self._registry)
         self.engine = Engine(node.tick_ms, stack=node.stack)
         self.loads = Loads(Path(start.state_dir) / "uploads", send, self._figures)
-        self.models = NodeModels(self.loads, self._figures, self._wants)
-        self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
         self.admission = Admission(node.concurrency)
+        vigil = Vigil(lambda: self.admission.alone > ALONE)
+        self.models = NodeModels(self.loads, self._figures, self._wants, vigil)
+        self.deployment = Deployment(self.engine, self.models, self._figures, self._released)
         logger = logs.configure(node.log, node.log_level, process=f"edge {start.index}")
         self.app = App(self.deployment, self.admission, self._figures, logger)
         self._server = HttpServer(

@@ -14,6 +14,7 @@ from wasmind.nn.graph import Graph
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
+    from wasmind.backends.vigil import Vigil
     from wasmind.models.loads import Loads
     from wasmind.nn.encoding import Encoding, Target
     from wasmind.node.messages import Alternative, FunctionEntry, ModelEntry
@@ -88,8 +89,13 @@ class NodeModels:
         loads: Loads,
         figures: ModelFigures,
         want: Callable[[str, str], object] = nobody,
+        vigil: Vigil | None = None,
     ) -> None:
-        """`want` hears the id of a model that is unloaded, and the tenant that uses it."""
+        """`want` hears the id of a model that is unloaded, and the tenant that uses it.
+
+        `vigil` is for the answers of processes here.
+        """
+        self._vigil = vigil
         self._loads = loads
         self._want = want
         self._figures = figures
@@ -106,7 +112,9 @@ class NodeModels:
             served = self._served.get(entry.id)
             if served is None:
                 meter = self._figures.model(entry.name, entry.scope)
-                self._served[entry.id] = ServedModel(entry, meter, self._figures.elsewhere, self._want)
+                self._served[entry.id] = ServedModel(
+                    entry, meter, self._figures.elsewhere, self._want, self._vigil
+                )
             else:
                 served.update(entry)
 

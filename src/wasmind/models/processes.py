@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from wasmind.backends.process import ProcessBackend
 
 if TYPE_CHECKING:
+    from wasmind.backends.vigil import Vigil
     from wasmind.node.messages import ModelEntry
 
 GIVEN_UP = ("stopped", "failed", "quarantined")
 """States that do not end by themselves."""
 
 
-def process_backend(entry: ModelEntry) -> ProcessBackend:
+def process_backend(entry: ModelEntry, vigil: Vigil | None = None) -> ProcessBackend:
     """The process of a model; it connects once it is told that the process serves."""
     return ProcessBackend(
         entry.socket,
@@ -22,6 +23,7 @@ def process_backend(entry: ModelEntry) -> ProcessBackend:
         shared_memory=entry.shared_memory,
         queue=entry.queue,
         when_down=entry.when_down,
+        vigil=vigil,
     )
 
 

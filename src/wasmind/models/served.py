@@ -13,6 +13,7 @@ from wasmind.nn.graph import Graph
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from wasmind.backends.vigil import Vigil
     from wasmind.config import KServe
     from wasmind.models.elsewhere import Elsewhere
     from wasmind.node.messages import ModelEntry
@@ -45,16 +46,17 @@ class ServedModel:
         meter: ModelMeter,
         elsewhere: ElsewhereFigures | None = None,
         want: Callable[[str, str], object] = nobody,
+        vigil: Vigil | None = None,
     ) -> None:
         """`meter` counts its inferences, `elsewhere` its requests to servers.
 
-        `want` hears its id and who uses it while it is unloaded.
+        `want` hears its id and who uses it while it is unloaded; `vigil` is for the answers of its process.
         """
         self.entry = entry
         self.meter = meter
         self._want = want
         self._told = 0.0
-        self._process = process_backend(entry) if entry.kserve is None else None
+        self._process = process_backend(entry, vigil) if entry.kserve is None else None
         counted = elsewhere.remote(entry.name, entry.scope) if elsewhere and entry.kserve else None
         self._elsewhere = _elsewhere(entry, entry.kserve, counted) if entry.kserve is not None else None
         self.graph = self._graph()
