@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FIGURES_S = 1.0
 """How often figures are written for whoever scrapes them, and told to the supervisor."""
 ALONE = 8
-"""Requests that came one by one: then the next one most likely does too."""
+"""After more requests in a row than this, each served alone, the next one most likely is alone too."""
 SPARE_CONNECTIONS = 1024
 """Connections beyond the requests at once: idle ones, and those that are told 503."""
 
