@@ -31,6 +31,7 @@ from wasmind.component.planner import plan_component
 from wasmind.component.types import Borrow, Own
 from wasmind.config import Limits
 from wasmind.errors import WasmindError
+from wasmind.guest_api.cgi.request import Request
 from wasmind.guest_api.stdio import BytesSink, BytesSource
 from wasmind.guest_api.wasi.p2.pollable import Always
 from wasmind.guest_api.wasi.p2.streams import InputStream, IoError, OutputStream
@@ -93,13 +94,14 @@ def new_future(_guest: Guest) -> FutureResponse:
     return FutureResponse(asyncio.get_running_loop().create_future())
 
 
+REQUEST = Request(method="GET", script_name="", path_info="/", target=b"/", query=b"", headers=[])
 ONE_OF_EVERYTHING: list[tuple[str, Callable[[Guest], Any]]] = [
     ("error", lambda _: IoError("what happened")),
     ("pollable", lambda _: Always()),
     ("input-stream", lambda _: InputStream(BytesSource(b"hello"))),
     ("output-stream", lambda _: OutputStream(BytesSink())),
     ("fields", lambda _: Fields()),
-    ("incoming-request", lambda _: IncomingRequest("GET", "/", "http", "x", [], BytesSource())),
+    ("incoming-request", lambda _: IncomingRequest(REQUEST, BytesSource())),
     ("outgoing-request", lambda _: OutgoingRequest(Fields())),
     ("request-options", lambda _: RequestOptions()),
     ("response-outparam", lambda _: ResponseOutparam(lambda _: None)),

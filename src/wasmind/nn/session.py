@@ -259,6 +259,8 @@ class Session:
 
     def close(self) -> None:
         """Free everything; no handle resolves any more. Closing twice is harmless."""
+        if not (self._next or self._held):
+            return  # it was never used, as in most requests of functions without models
         for context in self._contexts.values():
             context.close()
         for handle in list(self._tensors):

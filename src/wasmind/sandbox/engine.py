@@ -15,7 +15,6 @@ from wasmind.sandbox.scheduler import Scheduler
 from wasmind.sandbox.scratch import Scratch
 from wasmind.sandbox.ticker import Ticker
 from wasmind.sandbox.tier import Tier, tiers
-from wasmind.sandbox.trap import free
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -134,13 +133,11 @@ class Engine:
             self.orphans.pop().close()
 
     def borrow_scratch(self) -> Scratch:
-        """Return memory that C may write to while a guest lives; `return_scratch` takes it back, without an
-        outcome left."""
+        """Return memory that C may write to while a guest lives; `return_scratch` takes it back."""
         return self._scratches.pop() if self._scratches else Scratch()
 
     def return_scratch(self, scratch: Scratch) -> None:
-        """Keep it for the next guest, and free what C left there."""
-        free(*scratch.take_outcome())
+        """Keep it for the next guest. No outcome is left there."""
         if len(self._scratches) < _SPARE_SCRATCHES:
             self._scratches.append(scratch)
 

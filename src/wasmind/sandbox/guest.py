@@ -318,28 +318,34 @@ class Guest(Generic[Host]):
             wait.dispose()
         store, self._store = self._store, 0
         if store:
-            memory = self.memory
-            if self._future:
-                ffi.future_delete(self._future)
-                self._future = 0
-            elif self.program.pages.left and memory.size and not self._ready:
-                self.program.pages.learn(memory.address, memory.buffer)
-            self.figures.memory_peak = memory.detach()
-            if self._callbacks is not None:
-                self._callbacks.close()
-                self._callbacks = None
-            self.finisher = None
-            ffi.store_delete(store)
-            self._context = 0
-            if self._tier is not None:
-                self._engine.dismiss(self.program, self._tier)
-            if self._suspension is not None:
-                self._suspension.end()
-            if self._scratch is not None:
-                self._engine.return_scratch(self._scratch)
-                self._scratch = None
+            self._free(store)
         if not self.figures.wall_ns:
             self.figures.wall_ns = perf_counter_ns() - self._began_wall
+
+    def _free(self, store: int) -> None:
+        """Free all that the guest had of its store, and give back what it had of the engine."""
+        memory, engine = self.memory, self._engine
+        scratch, self._scratch = self._scratch, None
+        if self._future:
+            ffi.future_delete(self._future)
+            self._future = 0
+            if scratch is not None:
+                free(*scratch.take_outcome())
+        elif self.program.pages.left and memory.size and not self._ready:
+            self.program.pages.learn(memory.address, memory.buffer)
+        self.figures.memory_peak = memory.detach()
+        if self._callbacks is not None:
+            self._callbacks.close()
+            self._callbacks = None
+        self.finisher = None
+        ffi.store_delete(store)
+        self._context = 0
+        if self._tier is not None:
+            engine.dismiss(self.program, self._tier)
+        if self._suspension is not None:
+            self._suspension.end()
+        if scratch is not None:
+            engine.return_scratch(scratch)
 
     def __del__(self) -> None:
         if self._store:

@@ -9,6 +9,7 @@ import pytest
 
 from wasmind.component.abi.values import Err, Ok
 from wasmind.errors import GuestTrap
+from wasmind.guest_api.cgi.request import Request
 from wasmind.guest_api.stdio import BytesSource
 from wasmind.guest_api.wasi_http.bodies import TAKEN, OutgoingBody
 from wasmind.guest_api.wasi_http.fields import Fields
@@ -29,7 +30,10 @@ def fields(*entries: tuple[str, bytes]) -> Fields:
 
 
 def incoming(method: str = "GET", headers: Any = ()) -> IncomingRequest:
-    return IncomingRequest(method, "/a?b", "http", "host:1", headers, BytesSource(b"body"))
+    request = Request(
+        method=method, script_name="", path_info="/a", target=b"/a?b", query=b"b", headers=headers
+    )
+    return IncomingRequest(request, BytesSource(b"body"))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +46,15 @@ def test_methods(name: str, case: object) -> None:
 
 
 def test_an_incoming_request() -> None:
-    request = incoming(headers=[(b"host", b"x"), (b"accept", b"*/*")])
+    request = incoming(headers=[(b"host", b"host:1"), (b"accept", b"*/*")])
     assert (request.path_with_query, request.scheme, request.authority) == ("/a?b", "HTTP", "host:1")
     assert request.headers.entries() == [("accept", b"*/*")]
     assert request.headers is request.headers
+
+
+@pytest.mark.parametrize("headers", [[], [(b"host", b"")]])
+def test_a_request_without_a_host_is_for_where_the_server_listens(headers: list[tuple[bytes, bytes]]) -> None:
+    assert incoming(headers=headers).authority == "localhost:80"
 
 
 @pytest.mark.parametrize("message", [incoming(), IncomingResponse(200, Fields(), BytesSource(b"body"))])

@@ -82,15 +82,8 @@ class Exchange:
         request's, once its body has come."""
         self._service = service
         self._sender = Sender(response, request.method, answered, request.headers)
-        self._request = IncomingRequest(
-            request.method,
-            request.target.decode("latin-1"),
-            request.scheme,
-            _authority(request),
-            request.headers,
-            BodySource(receive if receive is not None and request.has_body else None),
-            trailers,
-        )
+        source = BodySource(receive if receive is not None and request.has_body else None)
+        self._request = IncomingRequest(request, source, trailers)
         sink = LogSink(log)
         wasi = Wasi(BytesSource(), sink, sink, environ=lambda: service.environ)
         outgoing = Outgoing(client, backend_requests)
@@ -120,12 +113,3 @@ class Exchange:
         finally:
             sender.abandon()
             host.close()
-
-
-def _authority(request: Request) -> str:
-    """The Host header, or where the server listens: some language runtimes end a guest without one."""
-    for name, value in request.headers:
-        if name == b"host" and value:
-            return value.decode("latin-1")
-    host, port = request.server
-    return f"{host}:{port}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from wasmind.component.abi.values import Err, Ok
 from wasmind.errors import GuestTrap
+from wasmind.guest_api.cgi.request import Request
 from wasmind.guest_api.stdio import Source
 from wasmind.guest_api.wasi_http.bodies import TAKEN, ErrorCode, IncomingBody, OutgoingBody, Trailers
 from wasmind.guest_api.wasi_http.fields import Fields
@@ -48,32 +49,43 @@ class IncomingMessage:
 class IncomingRequest(IncomingMessage):
     """The request that the guest serves."""
 
-    __slots__ = ("_fields", "_headers", "authority", "method", "path_with_query", "scheme")
+    __slots__ = ("_fields", "_request")
 
-    def __init__(
-        self,
-        method: str,
-        target: str,
-        scheme: str,
-        authority: str | None,
-        headers: Sequence[tuple[bytes, bytes]],
-        source: Source,
-        trailers: Trailers = tuple,
-    ) -> None:
-        """`headers` are as the server gives them: names in lower case."""
+    def __init__(self, request: Request, source: Source, trailers: Trailers = tuple) -> None:
+        """What of `request` the guest asks for is made then."""
         super().__init__(source, trailers)
-        self.method = method_of(method)
-        self.path_with_query = target
-        self.scheme: Named = scheme.upper()
-        self.authority = authority
-        self._headers = headers
+        self._request = request
         self._fields: Fields | None = None
+
+    @property
+    def method(self) -> Named:
+        """How it was asked for."""
+        return method_of(self._request.method)
+
+    @property
+    def path_with_query(self) -> str:
+        """What was asked for, as it was sent."""
+        return self._request.target.decode("latin-1")
+
+    @property
+    def scheme(self) -> Named:
+        """By which protocol."""
+        return self._request.scheme.upper()
+
+    @property
+    def authority(self) -> str:
+        """The Host header, or where the server listens: some language runtimes end a guest without one."""
+        for name, value in self._request.headers:
+            if name == b"host" and value:
+                return value.decode("latin-1")
+        host, port = self._request.server
+        return f"{host}:{port}"
 
     @property
     def headers(self) -> Fields:
         """The headers, without the connection's own."""
         if self._fields is None:
-            self._fields = Fields.received(self._headers)
+            self._fields = Fields.received(self._request.headers)
         return self._fields
 
 
@@ -235,10 +247,10 @@ class FutureResponse:
 
 def _content_length(headers: Fields) -> int | None:
     """What the guest's headers promise. Raises GuestTrap if it is no length."""
-    values = set(headers.get("content-length"))
+    values = headers.get("content-length")
     if not values:
         return None
-    value = values.pop()
-    if values or not value.isdigit() or len(value) > 18:
+    value = values[0]
+    if len(set(values)) > 1 or not value.isdigit() or len(value) > 18:
         raise GuestTrap("a message has a content-length that is no length", cause=f"it is {value[:40]!r}")
     return int(value)
