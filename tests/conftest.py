@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import compileall
 import gc
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+import uvloop
 from hypothesis import settings
 
 from wasmind.errors import WasmindError
@@ -33,6 +35,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests start hundreds of processes, and each would compile what it imports, were bytecode not kept.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+ON_ASYNCIO = ("catalog", "cli", "node", "worker")
+"""The rooms of the supervisor and of commands. What serves runs on uvloop, which is not the same in all."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that a room's tests run on, as the room does."""
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    return {"asyncio": asyncio.new_event_loop} if room in ON_ASYNCIO else {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -93,6 +93,5 @@ class _Undecided(asyncio.Protocol):
         """TLS stands."""
         picked = transport.get_extra_info("ssl_object").selected_alpn_protocol()
         self.became = http2.Connection() if picked == ALPN else http1.Connection()
-        assert isinstance(transport, asyncio.Transport)
         transport.set_protocol(self.became)
         self.became.connection_made(transport)
