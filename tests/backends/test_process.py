@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from support.garbage import no_garbage
 from support.onnx_models import FLOAT, I64, gather, identity, linear, model, node, slow
 from support.workers import array_of, f32, served, standing, tensor
 from wasmind.backends.process import ProcessBackend
@@ -92,6 +93,26 @@ async def test_tensors_of_every_size_come_back_as_they_went(same: Client, size: 
         (y,) = await same.infer(x)
         assert y.tobytes() == x.tobytes()
     await same.settled()
+
+
+@pytest.mark.parametrize("size", [1, 150_528])
+async def test_what_an_inference_made_is_freed_with_it(same: Client, size: int) -> None:
+    x = many(size)
+    await same.infer(x)
+    with no_garbage():
+        for _ in range(3):
+            await same.infer(x)
+
+
+async def test_what_a_refused_inference_made_is_freed_with_it(line: Client) -> None:
+    async def refused() -> None:
+        with pytest.raises(RuntimeFailed):
+            await line.infer(many(1, 5))
+
+    await refused()
+    with no_garbage():
+        for _ in range(3):
+            await refused()
 
 
 async def test_private_memory_does_as_well_as_leased(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.garbage import no_garbage
 from support.http import Answer, ask, connected, head
 from wasmind.config import Limits
 from wasmind.errors import RequestError, WasmindError
@@ -135,6 +136,27 @@ async def test_a_connection_serves_many_requests() -> None:
         for _ in range(3):
             client.send(GET)
             assert (await client.answer()).body == b"hello"
+
+
+@pytest.mark.parametrize("closing", ["Connection: close\r\n", "", "Content-Length: 5\r\n"])
+async def test_what_a_connection_made_is_freed_with_it(closing: str) -> None:
+    """Whether the server closes it, the client does, or the client leaves in the middle of its request."""
+
+    async def ask_once() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.setblocking(False)
+            await loop.sock_sendall(client, f"GET / HTTP/1.1\r\nHost: x\r\n{closing}\r\n".encode())
+            assert b"hello" in await loop.sock_recv(client, 4096)
+        app.requests.clear()
+
+    app, loop = App(), asyncio.get_running_loop()
+    async with serving(app) as (server, port):
+        await ask_once()
+        with no_garbage():
+            for _ in range(3):
+                await ask_once()
+            while server.open:
+                await asyncio.sleep(0.001)
 
 
 async def test_requests_sent_ahead_are_answered_in_order() -> None:

@@ -115,6 +115,7 @@ class ProcessBackend:
             raise
         finally:
             self._waiting.discard(call)
+            del call  # its future knows an error, which knows this frame
 
     async def _step(
         self, generation: ProcessGeneration, inputs: tuple[Tensor, ...], deadline: float, tenant: str
@@ -140,6 +141,7 @@ class ProcessBackend:
             raise
         finally:
             self._waiting.discard(call)
+            del call  # its future knows an error, which knows this frame
 
     @property
     def waiting(self) -> int:

@@ -83,6 +83,8 @@ class App:
         self._count(meter, request.response.status or 499, seconds, figures, error)
         if self._deployment.dev:
             self._tell(request, seconds, figures)
+        if error is not None:
+            error.let_go()
         if figures is not _NO_FIGURES and not function.retiring:
             function.spare.fill()
 
@@ -191,7 +193,7 @@ def _refusal(session: Session, failed: GuestError) -> WasmindError:
     refusal = session.timing.refusal
     if refusal is None or isinstance(failed, LimitExceeded):
         return failed
-    return type(refusal)(refusal.message, cause=refusal.cause, remedy=refusal.remedy)
+    return refusal
 
 
 def _why_ended(request: HttpRequest) -> WasmindError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class NnCode(Enum):
@@ -57,6 +57,18 @@ class WasmindError(Exception):
         """The error as JSON-ready data, for `--json` output and logs."""
         found = {"code": self.code, "message": self.message, "cause": self.cause, "remedy": self.remedy}
         return {key: value for key, value in found.items() if value is not None}
+
+    def anew(self) -> Self:
+        """The same error, not raised yet: it knows nothing of the frames that this one came through."""
+        return type(self)(self.message, cause=self.cause, remedy=self.remedy)
+
+    def let_go(self) -> None:
+        """Forget where it was raised, once it was told.
+
+        The frames that it came through hold what they worked on, and the error: together they would stay
+        until the garbage collector comes.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
 
 
 class ConfigError(WasmindError):

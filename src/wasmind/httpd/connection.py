@@ -125,6 +125,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._lost = True
+        if self._reader is not None:
+            self._reader.close()
         self._waiting = self._reader = None
         self.http.closed(self)
         for waiter in (self._drained, self._turn):

@@ -72,6 +72,10 @@ class Reader:
         """Whether no message is under way."""
         return self.latest is None and not self._in_head
 
+    def close(self) -> None:
+        """Read no more. It and its parser know each other: parted, they are freed at once."""
+        del self._parser
+
     def feed(self, data: memoryview) -> bool:
         """Read on; gives each request to the owner's `came`. Whether too little came in too many parts.
 

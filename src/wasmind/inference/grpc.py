@@ -100,7 +100,8 @@ class GrpcApp:
         else:
             return answer
         service.failed(caller, asked, "grpc", failed, began)
-        raise self._refusal(failed) from failed
+        failed.let_go()
+        raise self._refusal(failed)
 
     def _refusal(self, error: WasmindError) -> Refused:
         return Refused(code_of(error), words(error, dev=self._service.dev))

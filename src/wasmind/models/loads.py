@@ -146,13 +146,12 @@ class Loads:
         elif isinstance(error, WasmindError):
             now = monotonic()
             self._refused = {k: v for k, v in self._refused.items() if v[0] > now}
-            self._refused[key] = (now + REMEMBERED_S, error)
+            self._refused[key] = (now + REMEMBERED_S, error.anew())  # not what holds the model's bytes
 
     def _raise_refusal(self, key: _Key) -> None:
         refused = self._refused.get(key)
         if refused is not None and refused[0] > monotonic():
-            error = refused[1]
-            raise type(error)(error.message, cause=error.cause, remedy=error.remedy)
+            raise refused[1].anew()
 
 
 def content_digest(builders: tuple[bytes, ...]) -> str:

@@ -225,7 +225,7 @@ class ExecutionContext:
             outputs = await infer(inputs, deadline, self.tenant)
             timing.refusal = None
         except (ModelBusy, ModelUnavailable) as refused:
-            timing.refusal = refused
+            timing.refusal = refused.anew()
             raise
         finally:
             self._computing = False

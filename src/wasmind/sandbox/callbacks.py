@@ -25,7 +25,7 @@ class _Frame:
     __slots__ = ("at", "cells", "trap", "trap_at")
 
     def __init__(self) -> None:
-        self.cells = ctypes.create_string_buffer(ffi.RAW_SIZE * MOST_VALUES)
+        self.cells = ffi.buffer(ffi.RAW_SIZE * MOST_VALUES)()
         self.at = ctypes.addressof(self.cells)
         self.trap = ctypes.c_size_t()
         self.trap_at = ctypes.addressof(self.trap)
@@ -87,7 +87,7 @@ class Callbacks:
         return found
 
     def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:
-        item, name = ctypes.create_string_buffer(ffi.EXTERN_SIZE), export.encode()
+        item, name = ffi.buffer(ffi.EXTERN_SIZE)(), export.encode()
         if not ffi.export_get(self._context, self._instance, name, len(name), ctypes.addressof(item)):
             raise NodeError(f"the instance has no export {export!r}")
         return item

@@ -15,6 +15,7 @@ import ctypes
 import os
 import sys
 from ctypes import c_bool, c_char_p, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -148,6 +149,18 @@ class Vec(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("data", c_size_t)]
 
 
+@lru_cache
+def buffer(size: int) -> type[ctypes.Array[ctypes.c_char]]:
+    """The type of a buffer. Types are made once: they are dear, and freed by the garbage collector alone."""
+    return ctypes.c_char * size
+
+
+@lru_cache
+def pointers(count: int) -> type[ctypes.Array[c_size_t]]:
+    """The type of an array of pointers, made once like a buffer's."""
+    return c_size_t * count
+
+
 def address(item: ctypes.Structure) -> int:
     """Where C finds it; it must be kept as long as C may look."""
     return ctypes.addressof(item)
@@ -177,7 +190,7 @@ def functype(parameters: tuple[int, ...], results: tuple[int, ...]) -> int:
     """Make a `wasm_functype_t` from kinds (0 i32, 1 i64, 2 f32, 3 f64); the caller owns it."""
     vecs = []
     for kinds in (parameters, results):
-        types = (c_size_t * len(kinds))(*(valtype_new(kind) for kind in kinds))
+        types = pointers(len(kinds))(*(valtype_new(kind) for kind in kinds))
         vec = Vec()
         _valtype_vec_new(ctypes.addressof(vec), len(kinds), ctypes.addressof(types))
         vecs.append(vec)

@@ -299,7 +299,10 @@ class Guest(Generic[Host]):
         if failure is not None:
             free(trap, error)
             if not isinstance(failure, Exit):
-                raise failure
+                try:
+                    raise failure
+                finally:
+                    del failure  # it knows this frame
             if self.exit_code:
                 raise exited(self.exit_code)
         else:

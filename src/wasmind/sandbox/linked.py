@@ -135,7 +135,7 @@ class LinkedGuest(Guest[Host]):
     def __init__(self, program: LinkedProgram, limits: Limits, host: Host) -> None:
         super().__init__(program, limits, host)
         self._linked = program
-        self._buffer = ctypes.create_string_buffer(_INSTANCE_SIZE * len(program.steps))
+        self._buffer = ffi.buffer(_INSTANCE_SIZE * len(program.steps))()
         self._instances = memoryview(self._buffer).cast("B")
         self._more = 0
         """How many instances it takes of the pool, besides the one that every guest takes."""
@@ -172,7 +172,7 @@ class LinkedGuest(Guest[Host]):
         return False
 
     def _provide(self, linker: int, step: Step) -> None:
-        item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
+        item = ffi.buffer(ffi.EXTERN_SIZE)()
         for each in step.given:
             if each.host is not None:
                 error = define(linker, each.module, each.name, each.host)
@@ -232,7 +232,7 @@ class LinkedCallbacks(Callbacks):
         self._find_export = guest.find
 
     def _item(self, export: str) -> ctypes.Array[ctypes.c_char]:
-        item = ctypes.create_string_buffer(ffi.EXTERN_SIZE)
+        item = ffi.buffer(ffi.EXTERN_SIZE)()
         step, name = self._places[export]
         self._find_export(step, name.encode(), ctypes.addressof(item))
         return item

@@ -88,7 +88,7 @@ def _last_cause(text: str) -> str:
 def _frames(vec: ffi.Vec) -> str:
     """The innermost functions of a backtrace, by name where the module has names; frees it."""
     count = min(vec.size, _MOST_FRAMES)
-    pointers = (ctypes.c_size_t * count).from_address(vec.data) if count else ()
+    pointers = ffi.pointers(count).from_address(vec.data) if count else ()
     names = [_frame(pointer) for pointer in pointers]
     if vec.size > count:
         names.append(f"… {vec.size - count} more")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from support.components import parse
+from support.garbage import no_garbage
 from support.toolchains import WIT, c
 from wasmind.component.component import Component
 from wasmind.config import Limits
@@ -20,6 +22,7 @@ from wasmind.errors import (
     GuestTrap,
     MalformedResponse,
     ProgramError,
+    WasmindError,
 )
 from wasmind.guest_api.wasi_http import Service
 
@@ -49,6 +52,18 @@ async def test_hello(server: Served) -> None:
 async def test_the_smallest_one(load: Callable[..., Component]) -> None:
     served = Served(load(c("hello", WIT, "http")))
     assert (await served.get("/")).data == b"hello from a component\n"
+
+
+@pytest.mark.parametrize("target", ["/hello", "/echo", "/wait", "/trap", "/none"])
+async def test_what_a_request_made_is_freed_with_it(server: Served, target: str) -> None:
+    async def ask() -> None:
+        with contextlib.suppress(WasmindError):
+            await server.get(target, "POST", body=parts(b"x" * 70_000, b"end"))
+
+    await ask()
+    with no_garbage():
+        for _ in range(3):
+            await ask()
 
 
 async def test_requests_do_not_see_each_other(server: Served) -> None:

@@ -110,7 +110,7 @@ def test_a_content_length_that_is_none(values: list[bytes]) -> None:
 def test_an_outgoing_body() -> None:
     response = OutgoingResponse(fields(("content-length", b"5")))
     woken: list[int] = []
-    response.on_wake(lambda: woken.append(response.pipe.size))
+    response.pipe.on_wake(lambda: woken.append(response.pipe.size))
     body = response.body()
     assert isinstance(body, OutgoingBody)
     assert response.body() is TAKEN

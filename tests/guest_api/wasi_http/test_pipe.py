@@ -12,7 +12,8 @@ from wasmind.guest_api.wasi_http.pipe import WINDOW, BodyPipe
 
 def pipe(length: int | None = None) -> tuple[BodyPipe, list[int]]:
     woken: list[int] = []
-    made = BodyPipe(lambda: woken.append(made.size), length, "HTTP-response-body-size")
+    made = BodyPipe(length, "HTTP-response-body-size")
+    made.on_wake(lambda: woken.append(made.size))
     return made, woken
 
 

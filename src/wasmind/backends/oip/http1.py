@@ -105,6 +105,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._transport = None
+        self._parser = None  # it and this know each other: parted, they are freed at once
         self.reusable = False
         self._fail(
             BrokenOff(str(exc) if exc else "the server closed the connection before its answer was complete")

@@ -171,7 +171,7 @@ class _Body(httpx.AsyncByteStream):
     def __init__(self, request: OutgoingRequest) -> None:
         self._pipe = request.pipe
         self._written = asyncio.Event()
-        request.on_wake(self._written.set)
+        self._pipe.on_wake(self._written.set)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         pipe = self._pipe

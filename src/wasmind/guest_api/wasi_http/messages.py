@@ -103,7 +103,7 @@ class IncomingResponse(IncomingMessage):
 class OutgoingMessage:
     """What requests and responses of the guest have in common: headers, and a body given once."""
 
-    __slots__ = ("_wake", "headers", "pipe", "taken", "trailers")
+    __slots__ = ("headers", "pipe", "taken", "trailers")
     _size_error = ""
 
     def __init__(self, headers: Fields) -> None:
@@ -111,18 +111,7 @@ class OutgoingMessage:
         self.taken = False
         """Whether the guest asked for the body."""
         self.trailers: Fields | None = None
-        self._wake: Callable[[], None] | None = None
-        self.pipe = BodyPipe(self._woken, _content_length(headers), self._size_error)
-
-    def on_wake(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called when something of the body should be sent on; it may be at once."""
-        self._wake = wake
-        if self.pipe.size or self.pipe.ended:
-            wake()
-
-    def _woken(self) -> None:
-        if self._wake is not None:
-            self._wake()
+        self.pipe = BodyPipe(_content_length(headers), self._size_error)
 
     def body(self) -> OutgoingBody | Err[None]:
         """The body; once."""

@@ -14,8 +14,7 @@ WINDOW = 64 << 10
 class BodyPipe:
     """A body on its way out (a `stdio.Sink`).
 
-    `wake` is called when something should be sent on: the window is full, the guest asked for it, or the body
-    is complete. `length` is what a Content-Length header promised.
+    `length` is what a Content-Length header promised.
     """
 
     __slots__ = (
@@ -32,9 +31,9 @@ class BodyPipe:
         "written",
     )
 
-    def __init__(self, wake: Callable[[], None], length: int | None, size_error: str) -> None:
+    def __init__(self, length: int | None, size_error: str) -> None:
         """`size_error` is the error code for a body that is not as long as promised."""
-        self._wake = wake
+        self._wake = _nobody
         self._kept: list[bytes] = []
         self._room: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -49,6 +48,15 @@ class BodyPipe:
         self.ended = False
         """Whether nothing more will be written, finished or not."""
         self.terminal = False
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when something should be sent on; it may be at once.
+
+        That is when the window is full, the guest asked for it, or the body is complete.
+        """
+        self._wake = wake
+        if self.size or self.ended:
+            wake()
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Keep data. Raises StreamFailure for more than was promised, and what sending raised."""
@@ -109,3 +117,7 @@ class BodyPipe:
             await self._room
         if self._error is not None:
             raise self._error
+
+
+def _nobody() -> None:
+    """Nobody takes the body yet."""

@@ -65,7 +65,7 @@ class Sender:
         if isinstance(answer, OutgoingResponse):
             if not answer.taken:
                 answer.pipe.finish()
-            answer.on_wake(self._wake)
+            answer.pipe.on_wake(self._wake)
 
     def pass_on(self) -> None:
         """The guest is about to wait: what it has written so far is sent meanwhile."""
@@ -108,8 +108,9 @@ class Sender:
         if self._task is not None:
             self._task.cancel()
             self._task.add_done_callback(seen)
-        if isinstance(self._answer, OutgoingResponse):
-            self._answer.pipe.abandon()
+        answer, self._answer = self._answer, None  # it knows us, and should be freed at once
+        if isinstance(answer, OutgoingResponse):
+            answer.pipe.abandon()
 
     async def _pump(self) -> None:
         """Send what there is while the guest runs; a guest that goes on writing is told when that fails."""
