@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from wasmind.errors import NodeError
+from wasmind.node.listen import _SO_ATTACH_FILTER as SO_ATTACH_FILTER
 from wasmind.node.listen import deafen, listen
 
 
@@ -77,3 +80,26 @@ def test_a_deaf_socket_gives_what_waits_and_takes_nothing_new() -> None:
             with connection:
                 connection.sendall(b"hello")
                 assert before.recv(10) == b"hello"
+
+
+class Restricted(socket.socket):
+    """A socket of a system that lets only root attach filters, as some do."""
+
+    def setsockopt(self, *words: Any) -> None:
+        if words[1] == SO_ATTACH_FILTER:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        super().setsockopt(*words)
+
+
+def test_a_deaf_socket_without_filters_takes_one_at_the_most() -> None:
+    (made,) = listen("127.0.0.1", 0, "port")
+    with Restricted(fileno=made.detach()) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address, 5) as before:
+            deafen(listener)
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, 0.2)
+            connection, _ = listener.accept()
+            with connection, socket.create_connection(address, 0.2), pytest.raises(TimeoutError):
+                socket.create_connection(address, 0.2)
+            before.close()

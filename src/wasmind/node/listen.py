@@ -42,11 +42,15 @@ def deafen(listener: socket.socket) -> None:
 
     Closing a socket resets what waits in its queue. A filter that drops every packet to the socket itself
     (none to the connections made from it) keeps new ones away while the queue is emptied: their clients try
-    again a second later, and find it closed.
+    again a second later, and find it closed. Where the system keeps filters to itself, a queue that is too
+    short does nearly as well: one connection finds room in it.
     """
     program = ctypes.create_string_buffer(_DROP_ALL)
     filters = struct.pack("HP", 1, ctypes.addressof(program))
-    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filters)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filters)
+    except PermissionError:
+        listener.listen(0)
 
 
 def _resolve(host: str, port: int) -> tuple[int, Any]:
