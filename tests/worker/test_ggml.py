@@ -507,6 +507,7 @@ def test_a_library_that_cannot_be_loaded_is_explained(
     assert "libgomp" in str(caught.value.remedy)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a confined process shows its descriptors to root alone")
 async def test_it_listens_to_nobody_but_edges_and_needs_no_more_calls_than_any_worker(
     model: Client, process: Standing
 ) -> None:

@@ -330,6 +330,9 @@ async def compile_functions(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(function)) for function in plan.functions]
-    except* WasmindError as refused:
+    except ExceptionGroup as failed:
+        refused = failed.subgroup(WasmindError)
+        if refused is None:
+            raise
         raise refused.exceptions[0] from None
     return tuple(task.result() for task in tasks)
