@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Sequence
+from itertools import count, islice
 
 from wasmind.backends.oip.dial import CONNECT_S, dial
 from wasmind.backends.oip.exchange import Answer, Unreachable, Untouched
@@ -26,8 +26,9 @@ class Channel:
         """`tls` offers HTTP/2."""
         self._host, self._port, self._tls = host, port, tls
         self._connections: list[Connection] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        """Requests that no connection takes at the moment, the longest first."""
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        """Requests that no connection takes at the moment, by number, until they have their turn."""
+        self._numbers = count()
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -67,28 +68,27 @@ class Channel:
 
     async def _turn(self) -> Connection:
         """A connection that takes a request: when one has room again, or another one stands."""
-        loop = asyncio.get_running_loop()
-        while True:
-            waiter = loop.create_future()
-            self._waiting.append(waiter)
-            self._open_more()
-            try:
+        loop, number = asyncio.get_running_loop(), next(self._numbers)
+        try:
+            while True:  # whoever is woken in vain keeps its place
+                waiter = self._waiting[number] = loop.create_future()
+                self._open_more()
                 await waiter
-            except asyncio.CancelledError:
-                self._wake()  # it may have been its turn, which is another's then
-                raise
-            found = self._free()
-            if found is not None:
-                return found
+                found = self._free()
+                if found is not None:
+                    del self._waiting[number]
+                    return found
+        except BaseException:
+            self._waiting.pop(number, None)
+            self._wake()  # it may have been its turn, which is another's then
+            raise
 
     def _wake(self) -> None:
-        """Let as many go on as there is room for."""
+        """Let as many go on as there is room for, those first that wait longest."""
         room = sum(one.most - len(one.calls) for one in self._connections if one.free)
-        while self._waiting and room > 0:
-            waiter = self._waiting.popleft()
+        for waiter in islice(self._waiting.values(), room):
             if not waiter.done():
                 waiter.set_result(None)
-                room -= 1
         if self._waiting and not self._alive:
             self._open_more()
 
@@ -104,7 +104,7 @@ class Channel:
     async def _open(self) -> None:
         """Open connections, one after the other, until nobody waits for one."""
         try:
-            while self._waiting:
+            while not all(waiter.done() for waiter in self._waiting.values()):
                 connection = await dial(self._host, self._port, self._tls, Connection)
                 await greeted(connection)
                 self.adopt(connection)
@@ -112,8 +112,8 @@ class Channel:
         except Unreachable as error:
             if self._alive:
                 return
-            waiting, self._waiting = self._waiting, deque()
-            for waiter in waiting:
+            waiting, self._waiting = self._waiting, {}
+            for waiter in waiting.values():
                 if not waiter.done():
                     waiter.set_exception(error)
         finally:
