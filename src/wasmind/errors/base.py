@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from enum import Enum
 from typing import Any, ClassVar, Self
 
@@ -60,7 +61,7 @@ class WasmindError(Exception):
 
     def anew(self) -> Self:
         """The same error, not raised yet: it knows nothing of the frames that this one came through."""
-        return type(self)(self.message, cause=self.cause, remedy=self.remedy)
+        return copy(self)
 
     def let_go(self) -> None:
         """Forget where it was raised, once it was told.
