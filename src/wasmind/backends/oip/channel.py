@@ -76,7 +76,7 @@ class Channel:
                 await waiter
                 found = self._free()
                 if found is not None:
-                    del self._waiting[number]
+                    self._waiting.pop(number, None)
                     return found
         except BaseException:
             self._waiting.pop(number, None)
