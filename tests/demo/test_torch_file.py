@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import resource
 import struct
 from collections import OrderedDict
 from pathlib import Path
@@ -194,6 +195,13 @@ def test_a_storage_of_a_huge_or_negative_size(tmp_path: Path) -> None:
     at = len(whole) - FLOATS.values.nbytes - 8
     for count in (-1, 1 << 40):
         refusal(tmp_path, whole[:at] + struct.pack("<q", count) + whole[at + 8 :])
+
+
+def test_a_pickle_takes_no_memory_for_what_it_does_not_hold(tmp_path: Path) -> None:
+    """A memo of a hundred million places, which would take 2 GB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refusal(tmp_path, b"\x80\x02Nr" + struct.pack("<I", 1 << 27) + b".")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
 
 
 @pytest.mark.parametrize(

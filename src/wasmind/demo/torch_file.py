@@ -63,7 +63,7 @@ _ADMITTED: dict[tuple[str, str], object] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # the one in C makes room for any number of values that a pickle names
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ADMITTED[module, name]
