@@ -64,6 +64,7 @@ def processes(node: NodeProcess) -> dict[str, int]:
     return {"supervisor": pid, "edge": edge, "model": model}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a confined process shows its memory to root alone")
 async def test_a_hundred_thousand_inferences_leave_nothing_behind(tmp_path: Path) -> None:
     with running(tmp_path, CONFIG) as node:
         port = urlsplit(node.status().functions_url).port

@@ -149,7 +149,7 @@ def test_models_share_memory_that_is_too_small_for_all(tmp_path: Path) -> None:
     config = CONFIG.replace(
         "[models.linear]", "[models.pinned]\npin = true\npath = '9.onnx'\n[models.linear]"
     )
-    config = config.replace("workers = 1", 'workers = 2\nmodel_memory = "300MB"')
+    config = config.replace("workers = 1", 'workers = 2\nmodel_memory = "240MB"')
     for factor in models:
         (tmp_path / f"{factor}.onnx").write_bytes(times(factor))
         config += f"\n[models.m{factor}]\npath = '{factor}.onnx'\n"
