@@ -152,6 +152,7 @@ async def measure(path: Path, shape: tuple[int, ...], echo: Echo, rounds: int, c
     listener = listen(address)
     spec = WorkerSpec(name=path.stem, files=files_of(path), encoding="onnx", runtime="onnx")
     worker = await spawn(spec, listener)
+    # As an edge worker that serves one request at a time.
     signature = (await worker.ready()).signature
     backend = ProcessBackend(str(address), path.stem, signature, vigil=Vigil(lambda: True))
     loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from support.garbage import no_garbage
+from support.garbage import leaves_nothing
 from support.onnx_models import FLOAT, I64, gather, identity, linear, model, node, slow
 from support.workers import array_of, f32, served, standing, tensor
 from wasmind.backends.process import ProcessBackend
@@ -54,12 +54,6 @@ def identity_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand
 
 
 @pytest.fixture(scope="module")
-def linear_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing(linear(), tmp_path_factory.mktemp("linear")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def slow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     with standing(slow(2), tmp_path_factory.mktemp("slow"), warm_up=False) as made:
         yield made
@@ -98,10 +92,7 @@ async def test_tensors_of_every_size_come_back_as_they_went(same: Client, size: 
 @pytest.mark.parametrize("size", [1, 150_528])
 async def test_what_an_inference_made_is_freed_with_it(same: Client, size: int) -> None:
     x = many(size)
-    await same.infer(x)
-    with no_garbage():
-        for _ in range(3):
-            await same.infer(x)
+    await leaves_nothing(lambda: same.infer(x))
 
 
 async def test_what_a_refused_inference_made_is_freed_with_it(line: Client) -> None:
@@ -109,10 +100,7 @@ async def test_what_a_refused_inference_made_is_freed_with_it(line: Client) -> N
         with pytest.raises(RuntimeFailed):
             await line.infer(many(1, 5))
 
-    await refused()
-    with no_garbage():
-        for _ in range(3):
-            await refused()
+    await leaves_nothing(refused)
 
 
 async def test_private_memory_does_as_well_as_leased(tmp_path: Path) -> None:

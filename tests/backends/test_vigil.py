@@ -6,26 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
-from support.onnx_models import linear, slow
-from support.workers import Client, served, standing
+from support.onnx_models import slow
+from support.workers import Client, served
 from wasmind.backends.vigil import LONGEST_NS, Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from support.workers import Standing
 
 
 ONES = np.ones((1, 4), np.float32)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing(linear(), tmp_path_factory.mktemp("tiny")) as made:
-        yield made
 
 
 class Counted(Vigil):
@@ -91,9 +83,11 @@ def test_a_loop_that_does_not_tell_what_it_sleeps_on_has_none() -> None:
     os.close(theirs)
 
 
-async def test_one_is_kept_for_the_only_call_to_a_model_that_is_known_to_be_swift(tiny: Standing) -> None:
+async def test_one_is_kept_for_the_only_call_to_a_model_that_is_known_to_be_swift(
+    linear_process: Standing,
+) -> None:
     vigil = Counted()
-    async with tiny.client(vigil=vigil) as client:
+    async with linear_process.client(vigil=vigil) as client:
         await client.infer(ONES)
         assert vigil.kept == 0, "nothing is known of its pace yet"
         for _ in range(16):

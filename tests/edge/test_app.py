@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from support.edges import component, function, snapshot
-from support.garbage import no_garbage
+from support.garbage import leaves_nothing
 from support.toolchains import WIT, c
 from wasmind.config import Limits
 from wasmind.edge.admission import Admission
@@ -77,12 +77,9 @@ async def test_what_a_request_made_is_freed_with_it(port: int, path: str, status
             await asyncio.get_running_loop().sock_sendall(client, head.encode())
             answer = await asyncio.get_running_loop().sock_recv(client, 4096)
         assert answer[9:12] == status, answer
+        await asyncio.sleep(0.01)
 
-    await ask()
-    with no_garbage():
-        for _ in range(3):
-            await ask()
-            await asyncio.sleep(0.01)
+    await leaves_nothing(ask)
 
 
 @pytest.mark.parametrize("path", ["/f/count", "/f/sleep?1000", "/hello"])
@@ -95,7 +92,4 @@ async def test_what_a_request_made_is_freed_when_its_client_leaves(port: int, pa
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.02)
 
-    await leave()
-    with no_garbage():
-        for _ in range(3):
-            await leave()
+    await leaves_nothing(leave)

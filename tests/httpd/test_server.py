@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.garbage import no_garbage
+from support.garbage import leaves_nothing
 from support.http import Answer, ask, connected, head
 from wasmind.config import Limits
 from wasmind.errors import RequestError, WasmindError
@@ -148,15 +148,12 @@ async def test_what_a_connection_made_is_freed_with_it(closing: str) -> None:
             await loop.sock_sendall(client, f"GET / HTTP/1.1\r\nHost: x\r\n{closing}\r\n".encode())
             assert b"hello" in await loop.sock_recv(client, 4096)
         app.requests.clear()
+        while server.open:
+            await asyncio.sleep(0.001)
 
     app, loop = App(), asyncio.get_running_loop()
     async with serving(app) as (server, port):
-        await ask_once()
-        with no_garbage():
-            for _ in range(3):
-                await ask_once()
-            while server.open:
-                await asyncio.sleep(0.001)
+        await leaves_nothing(ask_once)
 
 
 async def test_requests_sent_ahead_are_answered_in_order() -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 @contextmanager
@@ -26,3 +26,11 @@ def no_garbage() -> Iterator[None]:
         gc.garbage.clear()
         gc.enable()
     assert not left, left
+
+
+async def leaves_nothing(work: Callable[[], Awaitable[object]]) -> None:
+    """`work` frees all that it makes, but for what its first time keeps for the next ones."""
+    await work()
+    with no_garbage():
+        for _ in range(3):
+            await work()

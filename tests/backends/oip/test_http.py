@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.garbage import no_garbage
+from support.garbage import leaves_nothing
 from support.oip_server import OipServer, oip_server
 from wasmind.backends.oip import rest
 from wasmind.backends.oip.http import RestTransport, connect
@@ -81,10 +81,7 @@ async def test_json_where_it_does_not() -> None:
 
 async def test_what_a_request_made_is_freed_with_it(server: OipServer) -> None:
     async with transport(server) as one:
-        await one.infer([("x", X)], ["y"], 5.0)
-        with no_garbage():
-            for _ in range(3):
-                await one.infer([("x", X)], ["y"], 5.0)
+        await leaves_nothing(lambda: one.infer([("x", X)], ["y"], 5.0))
 
 
 @pytest.mark.parametrize("mode", ["half", "hangup", "garbage", "lies", "busy", "refuses", "unknown"])
@@ -95,10 +92,7 @@ async def test_what_a_failed_request_made_is_freed_with_it(server: OipServer, mo
             with pytest.raises(NnError):
                 await one.infer([("x", X)], ["y"], 5.0)
 
-        await fail()
-        with no_garbage():
-            for _ in range(3):
-                await fail()
+        await leaves_nothing(fail)
 
 
 async def test_connections_are_used_again(server: OipServer) -> None:

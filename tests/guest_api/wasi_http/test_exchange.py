@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.components import parse
-from support.garbage import no_garbage
+from support.garbage import leaves_nothing
 from support.toolchains import WIT, c
 from wasmind.component.component import Component
 from wasmind.config import Limits
@@ -60,10 +60,7 @@ async def test_what_a_request_made_is_freed_with_it(server: Served, target: str)
         with contextlib.suppress(WasmindError):
             await server.get(target, "POST", body=parts(b"x" * 70_000, b"end"))
 
-    await ask()
-    with no_garbage():
-        for _ in range(3):
-            await ask()
+    await leaves_nothing(ask)
 
 
 async def test_requests_do_not_see_each_other(server: Served) -> None:

@@ -12,10 +12,7 @@ WINDOW = 64 << 10
 
 
 class BodyPipe:
-    """A body on its way out (a `stdio.Sink`).
-
-    `length` is what a Content-Length header promised.
-    """
+    """A body on its way out (a `stdio.Sink`)."""
 
     __slots__ = (
         "_error",
@@ -32,7 +29,7 @@ class BodyPipe:
     )
 
     def __init__(self, length: int | None, size_error: str) -> None:
-        """`size_error` is the error code for a body that is not as long as promised."""
+        """`length` is what a Content-Length header promised, `size_error` the code for any other length."""
         self._wake = _nobody
         self._kept: list[bytes] = []
         self._room: asyncio.Future[None] | None = None
