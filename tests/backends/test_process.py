@@ -227,7 +227,7 @@ class TestDeadlines:
         assert time.monotonic() - began < 1.5  # the run was ended, not waited for
 
     async def test_calls_behind_it_are_not_run_when_their_deadline_passed(self, tmp_path: Path) -> None:
-        async with served(slow(0.4), tmp_path, warm_up=False) as made:
+        async with served(slow(1.2), tmp_path, warm_up=False) as made:
             x = np.ones((1, 1), np.float32)
             first = asyncio.create_task(made.infer(x, BIG))
             await asyncio.sleep(0.05)
